@@ -296,6 +296,7 @@ export class MemoryTcpSocket extends MemorySocket implements TcpSocket {
     let bits = this.incoming.length > 0 || over ? READY.READABLE : 0;
     if (this.#dead || this.sendSpace() > 0) bits |= READY.WRITABLE;
     if (this.#dead || (this.eof && this.#finSent)) bits |= READY.ERROR;
+    if (over) bits |= READY.END;
     return bits;
   }
 

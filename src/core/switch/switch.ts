@@ -19,7 +19,7 @@
  *   detachedPort    the port is not, or no longer, attached
  */
 
-import { get16, get32 } from '../base/bytes.ts';
+import { get16, getInt32 } from '../base/bytes.ts';
 import type { Clock } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
 import { type Frame, MAX_FRAME } from '../link/frame.ts';
@@ -101,7 +101,7 @@ export class Switch {
     const bytes = frame.region.bytes;
     const dst = frame.offset;
     const srcHi = get16(bytes, dst + 6);
-    const srcLo = get32(bytes, dst + 8) | 0;
+    const srcLo = getInt32(bytes, dst + 8);
     if ((srcHi & GROUP_BIT) !== 0 || (srcHi | srcLo) === 0) return 'sourceAddress';
 
     const nowSeconds = this.#nowSeconds();
@@ -112,7 +112,7 @@ export class Switch {
     else if (learned === LEARNED.FULL) this.counters.fdbFull!++;
 
     const dstHi = get16(bytes, dst);
-    const id = (dstHi & GROUP_BIT) !== 0 ? -1 : this.#fdb.find(dstHi, get32(bytes, dst + 2) | 0, nowSeconds);
+    const id = (dstHi & GROUP_BIT) !== 0 ? -1 : this.#fdb.find(dstHi, getInt32(bytes, dst + 2), nowSeconds);
     if (id === from.id) return 'sameSegment';
     const to = id < 0 ? undefined : this.#byId.get(id);
     if (to === undefined) this.#flood(from, frame);
