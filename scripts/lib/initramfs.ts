@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { CHANNEL_LOOP } from './command-channel.ts';
 import { type CpioEntry, cpioArchive } from './cpio.ts';
 
 /** A bootable kernel of this machine. */
@@ -90,8 +91,8 @@ exit 0
 `;
 
 /**
- * Init: mounts, loads the modules, then serves commands on ttyS1. A line is a number and a base64-encoded shell script;
- * the script's output follows, then a line `@@END number status`. The kernel's own messages go to ttyS0.
+ * Init: mounts, loads the modules, then serves commands on ttyS1 (see command-channel.ts).
+ * The kernel's own messages go to ttyS0.
  */
 function initScript(modules: readonly string[]): string {
   return `#!/bin/busybox sh
@@ -106,12 +107,8 @@ ip link set lo up
 hostname guest
 exec </dev/ttyS1 >/dev/ttyS1 2>/dev/null
 stty raw -echo
-echo @@READY
-while read -r id line; do
-  echo "$line" | base64 -d >/tmp/.command
-  sh /tmp/.command </dev/null 2>&1
-  printf '\\n@@END %d %d\\n' "$id" $?
-done
+channel_file=/tmp/.command
+${CHANNEL_LOOP}
 reboot -f
 `;
 }
