@@ -192,14 +192,3 @@ export const errorBody = z.object({
 /** The one line that `vmnetd --ready-fd N` writes to descriptor N, before it closes it. */
 export const readyLine = z.union([z.object({ ready: z.literal(true), pid: z.int() }), errorBody]);
 export type ReadyLine = z.infer<typeof readyLine>;
-
-/** Names of files within the run directory. */
-export const RUN_FILES = {
-  api: 'api.sock',
-  lock: 'lock',
-  log: 'vmnetd.log',
-  /** Path for QEMU's `-netdev stream`. */
-  stream: (network: string) => `${network}.sock`,
-  control: (network: string) => `${network}.ctl`,
-  netdLog: (network: string) => `netd-${network}.log`,
-} as const;

@@ -40,7 +40,7 @@ export const ERRORS = {
   },
   REQUEST_INVALID: {
     message: 'The request is not valid: {problem}',
-    hint: 'docs/api.md and the schema in src/shared/api.ts list every field.',
+    hint: 'src/shared/api.ts lists every request with its fields.',
     httpStatus: 400,
     exitCode: EXIT.USAGE,
   },
