@@ -247,6 +247,24 @@ export const ERRORS = {
     httpStatus: 400,
     exitCode: 127,
   },
+  COMMAND_NOT_EXECUTABLE: {
+    message: 'The command {command} cannot be executed: {reason}',
+    hint: 'Make it executable (chmod +x), or name the interpreter that is to run it.',
+    httpStatus: 400,
+    exitCode: 126,
+  },
+  GUEST_SETUP_FAILED: {
+    message: 'The namespace of the guest could not be set up: {reason}',
+    hint: '{hint}',
+    httpStatus: 500,
+    exitCode: EXIT.HOST,
+  },
+  QEMU_UNSUITABLE: {
+    message: '{command} cannot be attached: {reason}',
+    hint: '{hint}',
+    httpStatus: 400,
+    exitCode: EXIT.HOST,
+  },
 
   INTERNAL: {
     message: 'A bug in openvmnet: {reason}',
