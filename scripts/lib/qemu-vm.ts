@@ -16,6 +16,8 @@ import { CommandChannel, type CommandResult } from './command-channel.ts';
 import { buildInitramfs, findBusybox, findGuestKernel } from './initramfs.ts';
 import { Background } from './process.ts';
 
+export { programWithLibraries } from './initramfs.ts';
+
 export interface VmOptions {
   /** QEMU arguments, one list a NIC: see `streamNetdev`, `userNetdev`, `tapNetdev`. Empty where `wrap` adds the NIC. */
   netdevs?: readonly (readonly string[])[];
