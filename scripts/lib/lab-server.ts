@@ -1,6 +1,6 @@
 /**
- * The services that guests talk to, in one process: `node lab-server.js [--bind ADDRESS] [--dns]`. Prints `READY` when
- * all listen. Ports are fixed ({@link PORTS}): every place has its own address space.
+ * The services that guests talk to, in one process: `node lab-server.js [--bind ADDRESS] [--offset N] [--dns]`. Prints
+ * `READY` when all listen. Ports are fixed ({@link PORTS}) but for the offset: every place has its own address space.
  *
  * http: GET /bytes/N (pattern), PUT /sink (answers digest and length), GET /whoami (peer's address), GET /early (digest
  * of the last connection to `early`). echo: TCP and UDP. digest: reads to the FIN, then answers with the digest: works
@@ -81,8 +81,15 @@ function answer(query: Buffer): Buffer {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { bind: { type: 'string', default: '0.0.0.0' }, dns: { type: 'boolean' } } });
+  const { values } = parseArgs({
+    options: {
+      bind: { type: 'string', default: '0.0.0.0' },
+      offset: { type: 'string', default: '0' },
+      dns: { type: 'boolean', default: false },
+    },
+  });
   const host = values.bind;
+  const offset = Number(values.offset);
   const servers = {
     http: http(),
     echo: tcp((socket) => socket.pipe(socket)),
@@ -99,7 +106,7 @@ async function main(): Promise<void> {
   for (const [name, server] of Object.entries(servers)) {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host, port: PORTS[name as keyof typeof servers], backlog: 1024 }, resolve);
+      server.listen({ host, port: PORTS[name as keyof typeof servers] + offset, backlog: 1024 }, resolve);
     });
   }
   const udp = (port: number, reply: (message: Buffer) => Buffer): Promise<void> =>
@@ -108,7 +115,7 @@ async function main(): Promise<void> {
       socket.on('message', (message, peer) => socket.send(reply(message), peer.port, peer.address));
       socket.bind(port, host, () => resolve());
     });
-  await udp(PORTS.echo, (message) => message);
+  await udp(PORTS.echo + offset, (message) => message);
   if (values.dns) await udp(PORTS.dns, answer);
   console.log('READY');
   process.stdin.on('end', () => process.exit(0)).resume();
