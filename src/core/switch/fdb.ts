@@ -58,34 +58,34 @@ const TWO_32 = 0x1_0000_0000;
 /** Table from MAC to port id. Port ids are integers ≥ 0. */
 export class Fdb {
   readonly limits: FdbLimits;
-  readonly #hi: Uint16Array;
-  readonly #lo: Int32Array;
-  readonly #port: Int32Array;
-  readonly #seen: Int32Array;
-  readonly #mask: number;
-  readonly #shift: number;
-  readonly #multiplier: number;
-  readonly #perPort = new Map<number, number>();
-  #size = 0;
-  #sweptAt = -1;
+  private readonly hi: Uint16Array;
+  private readonly lo: Int32Array;
+  private readonly port: Int32Array;
+  private readonly seen: Int32Array;
+  private readonly mask: number;
+  private readonly shift: number;
+  private readonly multiplier: number;
+  private readonly perPort = new Map<number, number>();
+  private held = 0;
+  private sweptAt = -1;
 
   constructor(limits: Partial<FdbLimits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     let bits = 4;
     while (1 << bits < this.limits.capacity * 2) bits++;
     const places = 1 << bits;
-    this.#mask = places - 1;
-    this.#shift = 32 - bits;
-    this.#multiplier = this.limits.hashSeed | 1;
-    this.#hi = new Uint16Array(places);
-    this.#lo = new Int32Array(places);
-    this.#port = new Int32Array(places).fill(EMPTY);
-    this.#seen = new Int32Array(places);
+    this.mask = places - 1;
+    this.shift = 32 - bits;
+    this.multiplier = this.limits.hashSeed | 1;
+    this.hi = new Uint16Array(places);
+    this.lo = new Int32Array(places);
+    this.port = new Int32Array(places).fill(EMPTY);
+    this.seen = new Int32Array(places);
   }
 
   /** Entries held, aged ones that were not thrown out yet included. */
   get size(): number {
-    return this.#size;
+    return this.held;
   }
 
   /**
@@ -93,48 +93,48 @@ export class Fdb {
    * `hi` is the upper 16 bits of its address, `lo` the lower 32 bits as a signed number.
    */
   learn(hi: number, lo: number, port: number, nowSeconds: number): number {
-    const at = this.#place(hi, lo);
-    if (this.#port[at] === EMPTY) return this.#insert(hi, lo, port, nowSeconds);
-    if (this.#seen[at] === PINNED_SEEN) return this.#port[at] === port ? LEARNED.KNOWN : LEARNED.PINNED;
-    if (this.#port[at] !== port) {
-      if ((this.#perPort.get(port) ?? 0) >= this.limits.capacityPerPort) {
+    const at = this.place(hi, lo);
+    if (this.port[at] === EMPTY) return this.insert(hi, lo, port, nowSeconds);
+    if (this.seen[at] === PINNED_SEEN) return this.port[at] === port ? LEARNED.KNOWN : LEARNED.PINNED;
+    if (this.port[at] !== port) {
+      if ((this.perPort.get(port) ?? 0) >= this.limits.capacityPerPort) {
         // The station isn't where it was: forgetting it floods its frames, keeping it would lose them.
-        this.#remove(at);
-        return this.#insert(hi, lo, port, nowSeconds);
+        this.remove(at);
+        return this.insert(hi, lo, port, nowSeconds);
       }
-      this.#addToPort(this.#port[at]!, -1);
-      this.#addToPort(port, 1);
-      this.#port[at] = port;
-      this.#seen[at] = nowSeconds;
+      this.addToPort(this.port[at]!, -1);
+      this.addToPort(port, 1);
+      this.port[at] = port;
+      this.seen[at] = nowSeconds;
       return LEARNED.MOVED;
     }
-    this.#seen[at] = nowSeconds;
+    this.seen[at] = nowSeconds;
     return LEARNED.KNOWN;
   }
 
   /** The port that a station was last heard on, or -1 when it is unknown or too old. */
   find(hi: number, lo: number, nowSeconds: number): number {
-    const at = this.#place(hi, lo);
-    if (this.#port[at] === EMPTY || nowSeconds - this.#seen[at]! >= this.limits.ageSeconds) return -1;
-    return this.#port[at]!;
+    const at = this.place(hi, lo);
+    if (this.port[at] === EMPTY || nowSeconds - this.seen[at]! >= this.limits.ageSeconds) return -1;
+    return this.port[at]!;
   }
 
   /** Binds a station to a port until the port is removed. Returns false when the table is full of pinned stations. */
   pin(hi: number, lo: number, port: number): boolean {
-    let at = this.#place(hi, lo);
-    if (this.#port[at] !== EMPTY) {
-      this.#addToPort(this.#port[at]!, -1);
+    let at = this.place(hi, lo);
+    if (this.port[at] !== EMPTY) {
+      this.addToPort(this.port[at]!, -1);
     } else {
-      if (this.#size >= this.limits.capacity) {
-        const victim = this.#oldest();
+      if (this.held >= this.limits.capacity) {
+        const victim = this.oldest();
         if (victim < 0) return false;
-        this.#remove(victim);
-        at = this.#place(hi, lo);
+        this.remove(victim);
+        at = this.place(hi, lo);
       }
-      this.#size++;
+      this.held++;
     }
-    this.#set(at, hi, lo, port, PINNED_SEEN);
-    this.#addToPort(port, 1);
+    this.set(at, hi, lo, port, PINNED_SEEN);
+    this.addToPort(port, 1);
     return true;
   }
 
@@ -142,8 +142,8 @@ export class Fdb {
   removePort(port: number): void {
     // Removing shifts later entries back, so a place is looked at again until its entry stays. What a chain that wraps
     // around the end brings back into passed places are entries that stayed.
-    for (let at = 0; at <= this.#mask; ) {
-      if (this.#port[at] === port) this.#remove(at);
+    for (let at = 0; at <= this.mask; ) {
+      if (this.port[at] === port) this.remove(at);
       else at++;
     }
   }
@@ -151,89 +151,89 @@ export class Fdb {
   /** Stations that are still found, at most `max`, behind one port or (`port` = -1) all; in no particular order. */
   entries(nowSeconds: number, max: number, port = -1): FdbEntry[] {
     const list: FdbEntry[] = [];
-    for (let at = 0; at <= this.#mask && list.length < max; at++) {
-      const of = this.#port[at]!;
+    for (let at = 0; at <= this.mask && list.length < max; at++) {
+      const of = this.port[at]!;
       if (of === EMPTY || (port >= 0 && of !== port)) continue;
-      const pinned = this.#seen[at] === PINNED_SEEN;
-      const age = pinned ? 0 : nowSeconds - this.#seen[at]!;
+      const pinned = this.seen[at] === PINNED_SEEN;
+      const age = pinned ? 0 : nowSeconds - this.seen[at]!;
       if (age >= this.limits.ageSeconds) continue;
-      list.push({ mac: this.#hi[at]! * TWO_32 + (this.#lo[at]! >>> 0), port: of, ageSeconds: age, pinned });
+      list.push({ mac: this.hi[at]! * TWO_32 + (this.lo[at]! >>> 0), port: of, ageSeconds: age, pinned });
     }
     return list;
   }
 
-  #insert(hi: number, lo: number, port: number, nowSeconds: number): number {
-    if (!this.#hasRoom(port)) {
-      if (this.#sweptAt === nowSeconds) return LEARNED.FULL;
-      this.#sweep(nowSeconds);
-      if (!this.#hasRoom(port)) return LEARNED.FULL;
+  private insert(hi: number, lo: number, port: number, nowSeconds: number): number {
+    if (!this.hasRoom(port)) {
+      if (this.sweptAt === nowSeconds) return LEARNED.FULL;
+      this.sweep(nowSeconds);
+      if (!this.hasRoom(port)) return LEARNED.FULL;
     }
-    this.#set(this.#place(hi, lo), hi, lo, port, nowSeconds);
-    this.#size++;
-    this.#addToPort(port, 1);
+    this.set(this.place(hi, lo), hi, lo, port, nowSeconds);
+    this.held++;
+    this.addToPort(port, 1);
     return LEARNED.NEW;
   }
 
-  #hasRoom(port: number): boolean {
-    return this.#size < this.limits.capacity && (this.#perPort.get(port) ?? 0) < this.limits.capacityPerPort;
+  private hasRoom(port: number): boolean {
+    return this.held < this.limits.capacity && (this.perPort.get(port) ?? 0) < this.limits.capacityPerPort;
   }
 
-  #home(hi: number, lo: number): number {
-    let h = Math.imul(lo ^ (hi << 11), this.#multiplier);
+  private home(hi: number, lo: number): number {
+    let h = Math.imul(lo ^ (hi << 11), this.multiplier);
     h = Math.imul(h ^ (h >>> 15) ^ hi, 0x9e3779b1);
-    return (h ^ (h >>> 13)) >>> this.#shift;
+    return (h ^ (h >>> 13)) >>> this.shift;
   }
 
   /** The place of a station, or the empty place where it would go. The table is never full, so one of them exists. */
-  #place(hi: number, lo: number): number {
-    let at = this.#home(hi, lo);
-    while (this.#port[at] !== EMPTY && (this.#lo[at] !== lo || this.#hi[at] !== hi)) at = (at + 1) & this.#mask;
+  private place(hi: number, lo: number): number {
+    let at = this.home(hi, lo);
+    while (this.port[at] !== EMPTY && (this.lo[at] !== lo || this.hi[at] !== hi)) at = (at + 1) & this.mask;
     return at;
   }
 
-  #set(at: number, hi: number, lo: number, port: number, seen: number): void {
-    this.#hi[at] = hi;
-    this.#lo[at] = lo;
-    this.#port[at] = port;
-    this.#seen[at] = seen;
+  private set(at: number, hi: number, lo: number, port: number, seen: number): void {
+    this.hi[at] = hi;
+    this.lo[at] = lo;
+    this.port[at] = port;
+    this.seen[at] = seen;
   }
 
   /** Empties a place and shifts back the entries that had to go past it (no tombstones, so chains never grow stale). */
-  #remove(at: number): void {
-    this.#addToPort(this.#port[at]!, -1);
-    this.#size--;
+  private remove(at: number): void {
+    this.addToPort(this.port[at]!, -1);
+    this.held--;
     let hole = at;
-    for (let next = (at + 1) & this.#mask; this.#port[next] !== EMPTY; next = (next + 1) & this.#mask) {
-      const home = this.#home(this.#hi[next]!, this.#lo[next]!);
-      if (((next - home) & this.#mask) < ((next - hole) & this.#mask)) continue;
-      this.#set(hole, this.#hi[next]!, this.#lo[next]!, this.#port[next]!, this.#seen[next]!);
+    for (let next = (at + 1) & this.mask; this.port[next] !== EMPTY; next = (next + 1) & this.mask) {
+      const home = this.home(this.hi[next]!, this.lo[next]!);
+      if (((next - home) & this.mask) < ((next - hole) & this.mask)) continue;
+      this.set(hole, this.hi[next]!, this.lo[next]!, this.port[next]!, this.seen[next]!);
       hole = next;
     }
-    this.#port[hole] = EMPTY;
+    this.port[hole] = EMPTY;
   }
 
-  #sweep(nowSeconds: number): void {
-    this.#sweptAt = nowSeconds;
-    for (let at = 0; at <= this.#mask; ) {
-      if (this.#port[at] !== EMPTY && nowSeconds - this.#seen[at]! >= this.limits.ageSeconds) this.#remove(at);
+  private sweep(nowSeconds: number): void {
+    this.sweptAt = nowSeconds;
+    for (let at = 0; at <= this.mask; ) {
+      if (this.port[at] !== EMPTY && nowSeconds - this.seen[at]! >= this.limits.ageSeconds) this.remove(at);
       else at++;
     }
   }
 
-  #oldest(): number {
+  private oldest(): number {
     let oldest = -1;
     let seen = PINNED_SEEN;
-    for (let at = 0; at <= this.#mask; at++) {
-      if (this.#port[at] === EMPTY || this.#seen[at]! >= seen) continue;
+    for (let at = 0; at <= this.mask; at++) {
+      if (this.port[at] === EMPTY || this.seen[at]! >= seen) continue;
       oldest = at;
-      seen = this.#seen[at]!;
+      seen = this.seen[at]!;
     }
     return oldest;
   }
 
-  #addToPort(port: number, change: number): void {
-    const stations = (this.#perPort.get(port) ?? 0) + change;
-    if (stations === 0) this.#perPort.delete(port);
-    else this.#perPort.set(port, stations);
+  private addToPort(port: number, change: number): void {
+    const stations = (this.perPort.get(port) ?? 0) + change;
+    if (stations === 0) this.perPort.delete(port);
+    else this.perPort.set(port, stations);
   }
 }

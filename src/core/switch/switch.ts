@@ -35,102 +35,102 @@ const TWO_32 = 0x1_0000_0000;
 export class Switch {
   /** `learned`, `moved`, `fdbFull` (a station that the FDB had no room for, each time it is heard) and `flooded` frames. */
   readonly counters: Counters = { learned: 0, moved: 0, fdbFull: 0, flooded: 0 };
-  readonly #clock: Clock;
-  readonly #fdb: Fdb;
-  readonly #byId = new Map<number, SwitchPort>();
+  private readonly clock: Clock;
+  private readonly fdb: Fdb;
+  private readonly byId = new Map<number, SwitchPort>();
   /** Replaced, never changed: a flood goes on over the list that it began with. */
-  #members: readonly SwitchPort[] = [];
+  private members: readonly SwitchPort[] = [];
 
   constructor(clock: Clock, limits: Partial<FdbLimits> = {}) {
-    this.#clock = clock;
-    this.#fdb = new Fdb(limits);
+    this.clock = clock;
+    this.fdb = new Fdb(limits);
   }
 
   /** Plugs a port in. Its id must not be in use. */
   attach(port: SwitchPort): void {
-    if (this.#byId.has(port.id)) throw new Error(`switch port ${port.id} is attached already`);
-    this.#byId.set(port.id, port);
-    this.#members = [...this.#members, port];
+    if (this.byId.has(port.id)) throw new Error(`switch port ${port.id} is attached already`);
+    this.byId.set(port.id, port);
+    this.members = [...this.members, port];
   }
 
   /** Pulls a port out and forgets the stations behind it. Does nothing when it isn't attached. */
   detach(port: SwitchPort): void {
-    if (this.#byId.get(port.id) !== port) return;
-    this.#byId.delete(port.id);
-    this.#members = this.#members.filter((member) => member !== port);
-    this.#fdb.removePort(port.id);
+    if (this.byId.get(port.id) !== port) return;
+    this.byId.delete(port.id);
+    this.members = this.members.filter((member) => member !== port);
+    this.fdb.removePort(port.id);
   }
 
   /** Binds one of the network's own stations to its port: it never ages, and nobody else can speak in its name. */
   pin(mac: number, port: SwitchPort): boolean {
-    return this.#fdb.pin(Math.floor(mac / TWO_32), mac | 0, port.id);
+    return this.fdb.pin(Math.floor(mac / TWO_32), mac | 0, port.id);
   }
 
   /** Takes a frame from a port's cable and hands it on. Never throws on any bytes. */
   receive(from: SwitchPort, frame: Frame): void {
-    const drop = this.#forward(from, frame);
+    const drop = this.forward(from, frame);
     if (drop !== null) count(from.stats.drops, drop);
   }
 
   /** The port that a station (48-bit number) was last heard on. */
   portOf(mac: number): SwitchPort | null {
-    const id = this.#fdb.find(Math.floor(mac / TWO_32), mac | 0, this.#nowSeconds());
-    return this.#byId.get(id) ?? null;
+    const id = this.fdb.find(Math.floor(mac / TWO_32), mac | 0, this.nowSeconds());
+    return this.byId.get(id) ?? null;
   }
 
   /** All ports, in the order in which they were attached. */
   ports(): readonly SwitchPort[] {
-    return this.#members;
+    return this.members;
   }
 
   /** Addresses (48-bit numbers) of at most `max` stations heard on a port. */
   stationsOf(port: SwitchPort, max: number): number[] {
-    return this.#fdb.entries(this.#nowSeconds(), max, port.id).map((entry) => entry.mac);
+    return this.fdb.entries(this.nowSeconds(), max, port.id).map((entry) => entry.mac);
   }
 
   /** At most `max` entries of the FDB, for display. */
   stations(max: number): FdbEntry[] {
-    return this.#fdb.entries(this.#nowSeconds(), max);
+    return this.fdb.entries(this.nowSeconds(), max);
   }
 
   /** Returns why the frame went no further, null when it did. */
-  #forward(from: SwitchPort, frame: Frame): string | null {
+  private forward(from: SwitchPort, frame: Frame): string | null {
     if (frame.length < ETHERNET_HEADER) return 'runt';
     if (frame.length > MAX_FRAME) return 'giant';
-    if (this.#byId.get(from.id) !== from) return 'detachedPort';
+    if (this.byId.get(from.id) !== from) return 'detachedPort';
     const bytes = frame.region.bytes;
     const dst = frame.offset;
     const srcHi = get16(bytes, dst + 6);
     const srcLo = getInt32(bytes, dst + 8);
     if ((srcHi & GROUP_BIT) !== 0 || (srcHi | srcLo) === 0) return 'sourceAddress';
 
-    const nowSeconds = this.#nowSeconds();
-    const learned = this.#fdb.learn(srcHi, srcLo, from.id, nowSeconds);
+    const nowSeconds = this.nowSeconds();
+    const learned = this.fdb.learn(srcHi, srcLo, from.id, nowSeconds);
     if (learned === LEARNED.PINNED) return 'spoofedSource';
     if (learned === LEARNED.NEW) this.counters.learned!++;
     else if (learned === LEARNED.MOVED) this.counters.moved!++;
     else if (learned === LEARNED.FULL) this.counters.fdbFull!++;
 
     const dstHi = get16(bytes, dst);
-    const id = (dstHi & GROUP_BIT) !== 0 ? -1 : this.#fdb.find(dstHi, getInt32(bytes, dst + 2), nowSeconds);
+    const id = (dstHi & GROUP_BIT) !== 0 ? -1 : this.fdb.find(dstHi, getInt32(bytes, dst + 2), nowSeconds);
     if (id === from.id) return 'sameSegment';
-    const to = id < 0 ? undefined : this.#byId.get(id);
-    if (to === undefined) this.#flood(from, frame);
+    const to = id < 0 ? undefined : this.byId.get(id);
+    if (to === undefined) this.flood(from, frame);
     else to.transmit(frame);
     return null;
   }
 
-  #flood(from: SwitchPort, frame: Frame): void {
+  private flood(from: SwitchPort, frame: Frame): void {
     this.counters.flooded!++;
-    const members = this.#members;
+    const members = this.members;
     for (let i = 0; i < members.length; i++) {
       const to = members[i]!;
       // A port may have been pulled out by what an earlier port did with this frame.
-      if (to !== from && this.#byId.get(to.id) === to) to.transmit(frame);
+      if (to !== from && this.byId.get(to.id) === to) to.transmit(frame);
     }
   }
 
-  #nowSeconds(): number {
-    return Math.floor(this.#clock.now / 1000) | 0;
+  private nowSeconds(): number {
+    return Math.floor(this.clock.now / 1000) | 0;
   }
 }
