@@ -61,6 +61,8 @@ export const READY = {
   WRITABLE: 2,
   /** An error is pending, or both directions are closed: the next call tells. */
   ERROR: 4,
+  /** The peer has sent its FIN: the stream ends after what is queued, and no further edge announces that end. */
+  END: 8,
 } as const;
 
 /** Who is told that a socket became ready. */

@@ -1,0 +1,55 @@
+/** What happens when a connection's timer comes up: retransmission (RFC 6298 §5), window probes, the end of TIME-WAIT. */
+
+import { ABORT } from './application.ts';
+import { congestionOnTimeout } from './congestion.ts';
+import { HANDSHAKE_LIMIT_MS, MAX_RETRIES, RTO_MAX_MS } from './constants.ts';
+import { sendProbe, sendSynAck } from './send.ts';
+import { TCP_STATE } from './state.ts';
+import type { TcpStack } from './tcp-stack.ts';
+import { TIMER, type Tcb } from './tcb.ts';
+import { armPersist, armRetransmit } from './timers.ts';
+
+/** The timer came up. */
+export function timerDue(s: TcpStack, t: Tcb): void {
+  const kind = t.timerKind;
+  t.timerKind = TIMER.NONE;
+  if (kind === TIMER.TIME_WAIT) {
+    s.finish(t);
+  } else if (kind === TIMER.PERSIST) {
+    t.retries++;
+    s.counters.windowProbes++;
+    sendProbe(s, t);
+    armPersist(s, t);
+  } else if (kind === TIMER.RETRANSMIT) {
+    retransmitDue(s, t);
+  }
+}
+
+function retransmitDue(s: TcpStack, t: Tcb): void {
+  t.retries++;
+  if (t.state === TCP_STATE.SYN_RECEIVED) {
+    if (s.clock.now - t.openedAt >= HANDSHAKE_LIMIT_MS) {
+      s.reset(t, ABORT.HANDSHAKE);
+      return;
+    }
+    t.rto = Math.min(RTO_MAX_MS, t.rto * 2);
+    s.counters.retransmitted++;
+    sendSynAck(s, t);
+    // The last wait ends at the handshake's limit, not after it.
+    s.timers.arm(t, Math.min(t.deadline, t.openedAt + HANDSHAKE_LIMIT_MS));
+    return;
+  }
+  if (t.retries > MAX_RETRIES) {
+    s.reset(t, ABORT.GUEST_TIMEOUT);
+    return;
+  }
+  s.counters.timeouts++;
+  t.rto = Math.min(RTO_MAX_MS, t.rto * 2);
+  congestionOnTimeout(t);
+  // Go back: everything unacknowledged is sent again as the window reopens, peeked anew from the application.
+  t.sndNxt = t.sndUna;
+  t.rttStart = -1;
+  t.readable = true;
+  s.mark(t);
+  armRetransmit(s, t);
+}
