@@ -52,7 +52,10 @@ export function viewUdp(mapping: UdpMapping, now: number): FlowView {
   return {
     protocol: 'udp',
     state: 'MAPPED',
-    guest: { our: at(mapping.remoteAddress, mapping.remotePort), endpoint: at(mapping.guestAddress, mapping.guestPort) },
+    guest: {
+      our: at(mapping.remoteAddress, mapping.remotePort),
+      endpoint: at(mapping.guestAddress, mapping.guestPort),
+    },
     host: hostSide(mapping.socket, at(mapping.hostAddress, mapping.remotePort)),
     rxBytes: mapping.rxBytes,
     txBytes: mapping.txBytes,

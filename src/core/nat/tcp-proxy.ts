@@ -12,9 +12,8 @@
  * queue, and the guest tries again. Established flows are never dropped for idling (RFC 5382 REQ-5).
  */
 
+import type { HalfSipHash } from '../base/half-sip-hash.ts';
 import { IO, READY, type Region, type SocketListener, type TcpSocket, type World } from '../base/ports.ts';
-import { ICMPV4, ICMPV4_UNREACHABLE } from '../wire/icmpv4.ts';
-import { TCP, TCP_HEADER, tcpAck, tcpDstPort, tcpEmit, tcpFlags, tcpHeaderLength, tcpSeq, tcpSrcPort } from '../wire/tcp.ts';
 import { type Counters, count } from '../base/stats.ts';
 import type { IcmpSender } from '../stack/icmp-sender.ts';
 import { ABORT, type AbortReason, type TcpApplication } from '../stack/tcp/application.ts';
@@ -23,8 +22,19 @@ import { TCP_STATE } from '../stack/tcp/state.ts';
 import { Tcb } from '../stack/tcp/tcb.ts';
 import type { TcpStack } from '../stack/tcp/tcp-stack.ts';
 import { timerDue } from '../stack/tcp/timeouts.ts';
+import { ICMPV4, ICMPV4_UNREACHABLE } from '../wire/icmpv4.ts';
+import {
+  TCP,
+  TCP_HEADER,
+  tcpAck,
+  tcpDstPort,
+  tcpEmit,
+  tcpFlags,
+  tcpHeaderLength,
+  tcpSeq,
+  tcpSrcPort,
+} from '../wire/tcp.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
-import type { HalfSipHash } from '../base/half-sip-hash.ts';
 import { type Policy, VERDICT } from './policy.ts';
 
 export interface TcpProxyLimits {
@@ -195,7 +205,7 @@ export class TcpProxy {
     if (flow.ended) {
       // The host's stream has ended; a reset that follows is still news for the guest.
       if ((readiness & READY.ERROR) !== 0 && flow.socket !== null) {
-        const result = flow.socket.connectResult();
+        const result = flow.socket.result();
         if (result < 0 && result !== IO.WOULD_BLOCK) this.stack.reset(flow, ABORT.HOST_RESET);
       }
     } else if ((readiness & (READY.READABLE | READY.ERROR | READY.END)) !== 0) {
@@ -216,7 +226,14 @@ export class TcpProxy {
   }
 
   private open(
-    b: Uint8Array, off: number, src: number, guestPort: number, dst: number, remotePort: number, mac: number, local: boolean,
+    b: Uint8Array,
+    off: number,
+    src: number,
+    guestPort: number,
+    dst: number,
+    remotePort: number,
+    mac: number,
+    local: boolean,
   ): void {
     const flow = new TcpFlow(this, src, guestPort, dst, remotePort, mac);
     synArrives(this.stack, flow, b, off);
@@ -265,7 +282,7 @@ export class TcpProxy {
   private connected(flow: TcpFlow, readiness: number): void {
     const socket = flow.socket;
     if (socket === null) return;
-    const result = socket.connectResult();
+    const result = socket.result();
     if (result === IO.WOULD_BLOCK) return;
     this.settled(flow);
     if (result === 0) {
@@ -318,14 +335,27 @@ export class TcpProxy {
 
   private unreachable(flow: TcpFlow, code: number): void {
     this.icmp.errorAboutTcp(
-      flow.guestMac, flow.guestAddress, flow.guestPort, flow.remoteAddress, flow.remotePort, flow.irs,
-      ICMPV4.UNREACHABLE, code,
+      flow.guestMac,
+      flow.guestAddress,
+      flow.guestPort,
+      flow.remoteAddress,
+      flow.remotePort,
+      flow.irs,
+      ICMPV4.UNREACHABLE,
+      code,
     );
   }
 
   /** A segment of no connection: RST, at the place where the guest looks (RFC 9293 §3.10.7.1). */
   private answerStray(
-    b: Uint8Array, off: number, end: number, src: number, guestPort: number, dst: number, remotePort: number, mac: number,
+    b: Uint8Array,
+    off: number,
+    end: number,
+    src: number,
+    guestPort: number,
+    dst: number,
+    remotePort: number,
+    mac: number,
     flags: number,
   ): void {
     if ((flags & TCP.RST) !== 0) return;
@@ -334,7 +364,8 @@ export class TcpProxy {
     if ((flags & TCP.ACK) !== 0) {
       tcpEmit(out.region.bytes, out.l4, remotePort, guestPort, tcpAck(b, off), 0, TCP_HEADER, TCP.RST, 0);
     } else {
-      const length = end - off - tcpHeaderLength(b, off) + ((flags & TCP.SYN) !== 0 ? 1 : 0) + ((flags & TCP.FIN) !== 0 ? 1 : 0);
+      const length =
+        end - off - tcpHeaderLength(b, off) + ((flags & TCP.SYN) !== 0 ? 1 : 0) + ((flags & TCP.FIN) !== 0 ? 1 : 0);
       const ack = (tcpSeq(b, off) + length) | 0;
       tcpEmit(out.region.bytes, out.l4, remotePort, guestPort, 0, ack, TCP_HEADER, TCP.RST | TCP.ACK, 0);
     }

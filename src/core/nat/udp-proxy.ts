@@ -110,7 +110,16 @@ export class UdpProxy {
    * A UDP datagram from a guest: IPv4 header at `ip`, a valid UDP header at `off`, packet end at `end`, checksum checked.
    * `segment` is the payload of each datagram in a superframe, 0 for an ordinary one. Borrowed for the call.
    */
-  input(region: Region, ip: number, off: number, end: number, src: number, dst: number, mac: number, segment: number): void {
+  input(
+    region: Region,
+    ip: number,
+    off: number,
+    end: number,
+    src: number,
+    dst: number,
+    mac: number,
+    segment: number,
+  ): void {
     const b = region.bytes;
     const verdict = this.env.policy.verdict(dst);
     if (verdict !== VERDICT.ALLOWED) {
@@ -229,14 +238,28 @@ export class UdpProxy {
         this.refused(mapping);
         return true;
       case IO.HOST_UNREACHABLE:
-        icmp.errorAbout(b, ip, end, mapping.guestMac, mapping.guestAddress, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.HOST);
+        icmp.errorAbout(
+          b,
+          ip,
+          end,
+          mapping.guestMac,
+          mapping.guestAddress,
+          ICMPV4.UNREACHABLE,
+          ICMPV4_UNREACHABLE.HOST,
+        );
         return false;
       case IO.NET_UNREACHABLE:
         icmp.errorAbout(b, ip, end, mapping.guestMac, mapping.guestAddress, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.NET);
         return false;
       case IO.DENIED:
         icmp.errorAbout(
-          b, ip, end, mapping.guestMac, mapping.guestAddress, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.ADMIN_PROHIBITED,
+          b,
+          ip,
+          end,
+          mapping.guestMac,
+          mapping.guestAddress,
+          ICMPV4.UNREACHABLE,
+          ICMPV4_UNREACHABLE.ADMIN_PROHIBITED,
         );
         return false;
       default:
@@ -248,8 +271,14 @@ export class UdpProxy {
   private refused(mapping: UdpMapping): void {
     count(this.counters, 'refused');
     this.env.icmp.errorAboutUdp(
-      mapping.guestMac, mapping.guestAddress, mapping.guestPort, mapping.remoteAddress, mapping.remotePort, 0,
-      ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.PORT,
+      mapping.guestMac,
+      mapping.guestAddress,
+      mapping.guestPort,
+      mapping.remoteAddress,
+      mapping.remotePort,
+      0,
+      ICMPV4.UNREACHABLE,
+      ICMPV4_UNREACHABLE.PORT,
     );
   }
 }

@@ -25,7 +25,7 @@ import type { IcmpSender } from '../stack/icmp-sender.ts';
 import type { Neighbors } from '../stack/neighbor.ts';
 import type { PacketOutput } from '../stack/packet-output.ts';
 import { ARP_LENGTH, ARP_OP, arpEmit, arpIsValid, arpOp, arpSha, arpSpa, arpTpa } from '../wire/arp.ts';
-import { ETHER_TYPE, ETHERNET_HEADER, ethernetDst, ethernetSrc, ethernetType, MAC_BROADCAST } from '../wire/ethernet.ts';
+import { ETHER_TYPE, ETHERNET_HEADER, ethernetDst, ethernetSrc, ethernetType } from '../wire/ethernet.ts';
 import {
   ICMPV4,
   ICMPV4_TIME_EXCEEDED,
@@ -53,8 +53,6 @@ import { UDP_HEADER, udpDstPort, udpEmit, udpIsValid, udpSrcPort } from '../wire
 const BROADCAST = 0xffff_ffff;
 const PORT_DNS = 53;
 const PORT_DHCP_SERVER = 67;
-/** Room for a BOOTP reply. */
-const MAX_DHCP_REPLY = 1_500;
 
 /** What lives behind the gateway's port. Null where the network has no such thing. */
 export interface GatewayParts {
@@ -142,7 +140,7 @@ export class Gateway implements SwitchPort {
       return 'offloadMalformed';
     }
 
-    if (dst === BROADCAST || dst === this.broadcast) return this.toBroadcast(b, off, packetEnd, protocol, mac);
+    if (dst === BROADCAST || dst === this.broadcast) return this.toBroadcast(b, off, packetEnd, protocol);
     if (dst >>> 28 === 0xe) return 'multicast';
     if (!this.inSegment(src) || this.isOurs(src)) return 'foreignSource';
     if (dst === this.parts.host) {
@@ -156,7 +154,14 @@ export class Gateway implements SwitchPort {
 
   /** A packet that a router would forward. */
   private forward(
-    frame: Frame, ip: number, off: number, end: number, src: number, dst: number, protocol: number, mac: number,
+    frame: Frame,
+    ip: number,
+    off: number,
+    end: number,
+    src: number,
+    dst: number,
+    protocol: number,
+    mac: number,
   ): string | null {
     const { nat, icmp } = this.parts;
     const region = frame.region;
@@ -189,7 +194,14 @@ export class Gateway implements SwitchPort {
 
   /** A packet for one of our own addresses. */
   private toUs(
-    region: Region, ip: number, off: number, end: number, src: number, dst: number, protocol: number, mac: number,
+    region: Region,
+    ip: number,
+    off: number,
+    end: number,
+    src: number,
+    dst: number,
+    protocol: number,
+    mac: number,
   ): string | null {
     const { nat, icmp, dns, dhcp } = this.parts;
     const b = region.bytes;
@@ -212,17 +224,17 @@ export class Gateway implements SwitchPort {
       return null;
     }
     if (port === PORT_DHCP_SERVER && dhcp !== null) {
-      this.dhcp(b, off, end, mac);
+      this.dhcp(b, off, end);
       return null;
     }
     icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.PORT);
     return 'portUnreachable';
   }
 
-  private toBroadcast(b: Uint8Array, off: number, end: number, protocol: number, mac: number): string | null {
+  private toBroadcast(b: Uint8Array, off: number, end: number, protocol: number): string | null {
     if (protocol !== IP_PROTOCOL.UDP || !udpIsValid(b, off, end)) return 'broadcast';
     if (udpDstPort(b, off) !== PORT_DHCP_SERVER || this.parts.dhcp === null) return 'broadcast';
-    this.dhcp(b, off, end, mac);
+    this.dhcp(b, off, end);
     return null;
   }
 
@@ -233,16 +245,14 @@ export class Gateway implements SwitchPort {
     return null;
   }
 
-  private dhcp(b: Uint8Array, off: number, end: number, mac: number): void {
+  private dhcp(b: Uint8Array, off: number, end: number): void {
     const { dhcp, out, dhcpServer } = this.parts;
     if (dhcp === null) return;
     const reply = out.l4 + UDP_HEADER;
-    const length = dhcp.input(b, off + UDP_HEADER, end, out.region.bytes, reply, MAX_DHCP_REPLY);
+    const length = dhcp.input(b, off + UDP_HEADER, end, out.region.bytes, reply);
     if (length === 0) return;
     udpEmit(out.region.bytes, out.l4, PORT_DHCP_SERVER, dhcp.replyPort, UDP_HEADER + length);
-    // To a client that has no address yet: by its MAC, or to all if it asked so (RFC 2131 §4.1).
-    const to = dhcp.replyAddress === BROADCAST ? MAC_BROADCAST : (dhcp.replyMac || mac);
-    out.sendUdp4(to, dhcpServer, dhcp.replyAddress, length);
+    out.sendUdp4(dhcp.replyMac, dhcpServer, dhcp.replyAddress, length);
   }
 
   private inSegment(address: number): boolean {

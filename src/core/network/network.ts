@@ -8,6 +8,7 @@
  */
 
 import { prefixMask } from '../base/address.ts';
+import { copyBytes } from '../base/bytes.ts';
 import { HalfSipHash } from '../base/half-sip-hash.ts';
 import type { Clock, SlotPool, World } from '../base/ports.ts';
 import { TimerTable } from '../base/timer-table.ts';
@@ -24,7 +25,6 @@ import { Neighbors } from '../stack/neighbor.ts';
 import { OUTPUT_SLOT_BYTES, PacketOutput } from '../stack/packet-output.ts';
 import { Switch } from '../switch/switch.ts';
 import { UDP_HEADER, udpEmit } from '../wire/udp.ts';
-import { copyBytes } from '../base/bytes.ts';
 import type { NetworkConfig, Resolver } from './config.ts';
 import { Gateway } from './gateway.ts';
 
@@ -73,7 +73,7 @@ export class Network {
     if (config.dhcp !== null) {
       this.dhcp = new DhcpServer(
         {
-          server: plan.dhcpServer,
+          serverId: plan.dhcpServer,
           network: plan.network,
           prefixLength: plan.prefixLength,
           rangeStart: config.dhcp.rangeStart,
@@ -84,13 +84,13 @@ export class Network {
           dns: nat ? [plan.gateway] : [],
           domain: config.domain,
           mtu: config.mtu,
-          reserved: [plan.host, plan.gateway, plan.dhcpServer],
+          taken: [plan.host, plan.gateway, plan.dhcpServer],
+          ownNames: [HOST_LABEL, GATEWAY_LABEL],
           leases: config.leases,
         },
         {
           clock,
           wallClock: () => world.wallClock(),
-          random32: () => world.random32(),
           save: (record) => hooks.saveLease(record),
         },
       );
@@ -225,7 +225,8 @@ export class Network {
   /** Addresses known to belong to a station, by lease or by ARP. */
   addressesOf(mac: number): number[] {
     const found = this.neighbors.addressesOf(mac);
-    for (const lease of this.leases()) if (lease.mac === mac && !found.includes(lease.address)) found.push(lease.address);
+    for (const lease of this.leases())
+      if (lease.mac === mac && !found.includes(lease.address)) found.push(lease.address);
     return found;
   }
 
@@ -279,4 +280,3 @@ export class Network {
     return this.dhcp?.nameOf(address) ?? null;
   }
 }
-

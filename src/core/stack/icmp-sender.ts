@@ -44,7 +44,14 @@ export class IcmpSender {
 
   /** An error about a guest's SYN that is no longer at hand: what a guest matches by is rebuilt. */
   errorAboutTcp(
-    mac: number, src: number, srcPort: number, dst: number, dstPort: number, seq: number, type: number, code: number,
+    mac: number,
+    src: number,
+    srcPort: number,
+    dst: number,
+    dstPort: number,
+    seq: number,
+    type: number,
+    code: number,
   ): void {
     if (!this.allowed()) return;
     ipv4Emit(this.quote, 0, IPV4_HEADER + 20, 0, IPV4_DF, 64, IP_PROTOCOL.TCP, src, dst);
@@ -56,7 +63,14 @@ export class IcmpSender {
 
   /** An error about a guest's datagram of `length` payload bytes that is no longer at hand. */
   errorAboutUdp(
-    mac: number, src: number, srcPort: number, dst: number, dstPort: number, length: number, type: number, code: number,
+    mac: number,
+    src: number,
+    srcPort: number,
+    dst: number,
+    dstPort: number,
+    length: number,
+    type: number,
+    code: number,
   ): void {
     if (!this.allowed()) return;
     ipv4Emit(this.quote, 0, IPV4_HEADER + 8 + length, 0, IPV4_DF, 64, IP_PROTOCOL.UDP, src, dst);
@@ -68,7 +82,16 @@ export class IcmpSender {
   }
 
   /** Answers an echo request `[off, end)` (ICMP header on) for one of our own addresses. */
-  replyEcho(b: Uint8Array, off: number, end: number, mac: number, from: number, to: number, identifier: number, sequence: number): void {
+  replyEcho(
+    b: Uint8Array,
+    off: number,
+    end: number,
+    mac: number,
+    from: number,
+    to: number,
+    identifier: number,
+    sequence: number,
+  ): void {
     const payload = end - off - ICMPV4_HEADER;
     copyBytes(this.out.region.bytes, this.out.l4 + ICMPV4_HEADER, b, off + ICMPV4_HEADER, payload);
     this.sendEchoReply(mac, from, to, identifier, sequence, payload);

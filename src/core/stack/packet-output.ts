@@ -9,9 +9,9 @@
  * that a port without offloads finishes it and a TAP doesn't have to.
  */
 
-import type { Region, Slot } from '../base/ports.ts';
-import { foldSum, pseudoSum4 } from '../base/checksum.ts';
 import { put16 } from '../base/bytes.ts';
+import { foldSum, pseudoSum4 } from '../base/checksum.ts';
+import type { Region, Slot } from '../base/ports.ts';
 import { CSUM, Frame, GSO, HEADROOM } from '../link/frame.ts';
 import { ETHER_TYPE, ethernetEmit } from '../wire/ethernet.ts';
 import { IP_PROTOCOL, ipv4Emit } from '../wire/ipv4.ts';

@@ -10,10 +10,10 @@ import { seqDiff, seqGe, seqGt, seqLe, seqLt } from '../../base/seq.ts';
 import {
   TCP,
   TCP_HEADER,
+  type TcpOptions,
   tcpAck,
   tcpFlags,
   tcpHeaderLength,
-  type TcpOptions,
   tcpOptionsCreate,
   tcpParseOptions,
   tcpSeq,
@@ -24,8 +24,8 @@ import { congestionOnAck, congestionOnFastRetransmit, congestionOnRecoveryAck } 
 import { INITIAL_CWND, MAX_CWND, MAX_RECEIVE_WINDOW, RECEIVE_WINDOW_SHIFT, TIMESTAMPS_LENGTH } from './constants.ts';
 import { askForSpace, discardAcknowledged, retransmitFirst, sendAckNow, sendSynAck } from './send.ts';
 import { TCP_STATE } from './state.ts';
+import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
-import { TIMER, type Tcb } from './tcb.ts';
 import { armRetransmit, armTimeWait, disarm, rttSample } from './timers.ts';
 
 /** MSS that a host must assume of a peer that names none (RFC 9293 MUST-15). */
@@ -112,7 +112,8 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
   if (ahead < 0 && (flags & TCP.SYN) === 0) {
     const old = -ahead;
     if (old > length || (old === length && !fin)) {
-      return duplicateArrives(s, t, b, off, flags, length, fin);
+      duplicateArrives(s, t, b, off, flags, length, fin);
+      return;
     }
     seq = t.rcvNxt;
     data += old;
@@ -158,7 +159,13 @@ function timestampIsFresh(t: Tcb, seq: number, tsVal: number): boolean {
 
 /** All of it was received before: a retransmission, a keep-alive, a window probe. Its ACK field still counts. */
 function duplicateArrives(
-  s: TcpStack, t: Tcb, b: Uint8Array, off: number, flags: number, length: number, fin: boolean,
+  s: TcpStack,
+  t: Tcb,
+  b: Uint8Array,
+  off: number,
+  flags: number,
+  length: number,
+  fin: boolean,
 ): void {
   if ((flags & TCP.RST) !== 0) return;
   s.counters.duplicate++;
@@ -312,4 +319,3 @@ export function timeWaitMayBeReused(t: Tcb, b: Uint8Array, off: number): boolean
   tcpParseOptions(b, off, options);
   return t.timestamps && options.timestamp && seqGt(options.tsVal, t.tsRecent);
 }
-

@@ -10,8 +10,8 @@ import { TCP, tcpEmit } from '../../wire/tcp.ts';
 import { ABORT } from './application.ts';
 import { MAX_RECEIVE_WINDOW, SEND_BUDGET, TIMESTAMPS_LENGTH } from './constants.ts';
 import { TCP_STATE } from './state.ts';
+import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
-import { TIMER, type Tcb } from './tcb.ts';
 import { armPersist, armRetransmit } from './timers.ts';
 
 const HEADER = 20;

@@ -105,7 +105,14 @@ export abstract class Tcb extends Timer {
   rxBytes = 0;
   txBytes = 0;
 
-  constructor(guestAddress: number, guestPort: number, remoteAddress: number, remotePort: number, mac: number, now: number) {
+  constructor(
+    guestAddress: number,
+    guestPort: number,
+    remoteAddress: number,
+    remotePort: number,
+    mac: number,
+    now: number,
+  ) {
     super();
     this.guestAddress = guestAddress;
     this.guestPort = guestPort;

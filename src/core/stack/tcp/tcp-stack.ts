@@ -17,14 +17,14 @@
  * already), Fast Open data on SYN is ignored and so retransmitted by the guest.
  */
 
-import type { Clock } from '../../base/ports.ts';
 import type { HalfSipHash } from '../../base/half-sip-hash.ts';
+import type { Clock } from '../../base/ports.ts';
 import type { TimerTable } from '../../base/timer-table.ts';
 import type { PacketOutput } from '../packet-output.ts';
 import { ABORT, type AbortReason } from './application.ts';
 import { output, sendReset, widenWindow } from './send.ts';
 import { TCP_STATE, type TcpState } from './state.ts';
-import { TIMER, type Tcb } from './tcb.ts';
+import { type Tcb, TIMER } from './tcb.ts';
 
 /** Counters of all connections, by name in `vmnet ports --json` and `status`. */
 export type TcpCounters = Record<

@@ -5,8 +5,8 @@ import { congestionOnTimeout } from './congestion.ts';
 import { HANDSHAKE_LIMIT_MS, MAX_RETRIES, RTO_MAX_MS } from './constants.ts';
 import { sendProbe, sendSynAck } from './send.ts';
 import { TCP_STATE } from './state.ts';
+import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
-import { TIMER, type Tcb } from './tcb.ts';
 import { armPersist, armRetransmit } from './timers.ts';
 
 /** The timer came up. */

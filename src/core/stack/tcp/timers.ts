@@ -3,8 +3,8 @@
  */
 
 import { RTO_MAX_MS, RTO_MIN_MS, TIME_WAIT_MS } from './constants.ts';
+import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
-import { TIMER, type Tcb } from './tcb.ts';
 
 /** Arms the retransmission timer for the oldest unacknowledged byte. */
 export function armRetransmit(s: TcpStack, t: Tcb): void {
