@@ -19,6 +19,7 @@ export interface NetworkStatus {
   gateway: string | null;
   host: string | null;
   hostAddress: string | null;
+  echo: string;
   socket: string | null;
   restarts: number;
   rssBytes: number;
