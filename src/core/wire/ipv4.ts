@@ -143,6 +143,16 @@ export function ipv4Parse(b: Uint8Array, off: number): Ipv4Header {
   };
 }
 
+/** Stores the total length; the checksum is to be filled anew. */
+export function ipv4PutTotalLength(b: Uint8Array, off: number, totalLength: number): void {
+  put16(b, off + TOTAL_LENGTH, totalLength);
+}
+
+/** Stores the identification; the checksum is to be filled anew. */
+export function ipv4PutId(b: Uint8Array, off: number, id: number): void {
+  put16(b, off + ID, id);
+}
+
 /** The header's checksum holds (options included). */
 export function ipv4ChecksumIsRight(b: Uint8Array, off: number): boolean {
   return foldSum(sumBytes(b, off, ipv4HeaderLength(b, off))) === 0xffff;

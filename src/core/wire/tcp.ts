@@ -198,6 +198,16 @@ function parseOption(b: Uint8Array, at: number, kind: number, length: number, ou
   }
 }
 
+/** Stores the sequence number. */
+export function tcpPutSeq(b: Uint8Array, off: number, seq: number): void {
+  put32(b, off + SEQ, seq);
+}
+
+/** Stores the control bits. */
+export function tcpPutFlags(b: Uint8Array, off: number, flags: number): void {
+  b[off + FLAGS] = flags;
+}
+
 /** The checksum of a segment that ends at `end` holds over the pseudo-header's sum. */
 export function tcpChecksumIsRight(b: Uint8Array, off: number, end: number, pseudo: number): boolean {
   return foldSum(sumBytes(b, off, end - off, pseudo)) === 0xffff;

@@ -63,6 +63,11 @@ export function udpParse(b: Uint8Array, off: number): UdpHeader {
   return { srcPort: udpSrcPort(b, off), dstPort: udpDstPort(b, off), length: udpLength(b, off) };
 }
 
+/** Stores the length of header and payload. */
+export function udpPutLength(b: Uint8Array, off: number, length: number): void {
+  put16(b, off + LENGTH, length);
+}
+
 /** The checksum holds over the pseudo-header's sum, or there is none (which only IPv4 allows; the caller knows). */
 export function udpChecksumIsRight(b: Uint8Array, off: number, pseudo: number): boolean {
   return udpChecksum(b, off) === 0 || foldSum(sumBytes(b, off, udpLength(b, off), pseudo)) === 0xffff;
