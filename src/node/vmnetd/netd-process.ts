@@ -1,0 +1,72 @@
+/**
+ * Starts one netd process: without new privileges, in a session of its own (so that a Ctrl-C for vmnetd, or its end,
+ * leaves it alone), with nothing but its log and, as descriptor 3, the socket on which it listens for us.
+ *
+ * `setpriv` execs netd, so the pid is netd's own. The environment is cut down to what Node itself reads: netd has no
+ * business with the operator's variables.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { UserError } from '../../shared/errors.ts';
+import { listenUnix } from '../linux/unix-stream.ts';
+
+/** A log that has grown beyond this is set aside as `.1` before a process appends to it. */
+const LOG_BYTES_MAX = 1024 * 1024;
+
+const PASSED_ON = ['PATH', 'LANG', 'TZ', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'];
+
+/** How a netd is started unless a test says otherwise. */
+export function defaultNetdCommand(): string[] {
+  const main = fileURLToPath(new URL('../netd/main.js', import.meta.url));
+  return ['setpriv', '--no-new-privs', process.execPath, main];
+}
+
+/** Starts netd, listening on `controlPath`. Resolves once the program runs; throws TOOL_MISSING when it cannot be found. */
+export async function spawnNetd(
+  command: readonly string[],
+  controlPath: string,
+  logPath: string,
+): Promise<ChildProcess> {
+  const [program = '', ...args] = command;
+  const control = listenUnix(controlPath);
+  const log = openLog(logPath);
+  try {
+    const env = Object.fromEntries(PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log, control], env, cwd: '/' });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    child.unref();
+    return child;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new UserError('TOOL_MISSING', { tool: program, package: 'util-linux' });
+    }
+    throw error;
+  } finally {
+    closeSync(control);
+    closeSync(log);
+  }
+}
+
+/** Opens a log for appending, after setting an overgrown one aside. */
+export function openLog(path: string): number {
+  try {
+    if (statSync(path).size > LOG_BYTES_MAX) renameSync(path, `${path}.1`);
+  } catch {
+    // There is none yet.
+  }
+  return openSync(path, 'a', 0o600);
+}
+
+/** The last line of a log, for an error message; empty when there is none. */
+export function lastLine(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
+  } catch {
+    return '';
+  }
+}

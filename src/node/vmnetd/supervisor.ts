@@ -1,0 +1,450 @@
+/**
+ * Keeps one network's netd running.
+ *
+ * Theory of operation. `start` looks whether a netd listens on `<run>/<network>.ctl` already: one of this version and
+ * with this configuration is *adopted* (its descriptors come back by SCM_RIGHTS, not a frame is lost); any other is
+ * *replaced*, and keeps its guests where the subnet is the same. Otherwise one is spawned. vmnetd holds a duplicate of
+ * everything that netd holds (stream listener, raw ICMP socket, TAP and pidfd of every namespace guest), so when netd
+ * dies, a new one is started and handed them again.
+ *
+ * ```
+ *            start                  netd died                  5 attempts failed
+ *  stopped ────────▶ starting ──▶ running ──▶ restarting ──────────────▶ failed
+ *                        │           ▲            │  ▲                     │
+ *                        ▼ throws    └────────────┘  └── attempts go on ───┘
+ *                     stopped          ready again
+ * ```
+ *
+ * Timers: attempts after 0.1 s, doubling up to 5 s; a netd that has lived for 10 s begins at 0.1 s again. A netd has
+ * 10 s to answer after its start and 3 s to stop, then it is killed, after its identity was checked (pid and start time).
+ * Who calls it: daemon.ts, one supervisor a network. Nothing here runs once a frame.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../../shared/errors.ts';
+import { RUN_FILES, STATE_FILES } from '../../shared/paths.ts';
+import { closeAll } from '../linux/unix-fd.ts';
+import { listenUnix } from '../linux/unix-stream.ts';
+import type { AttachResult, AttachTap, NetdConfig, NetdEvent, Op, Requests } from '../netd/protocol.ts';
+import { type HeldGuest, HeldGuests } from './held-guests.ts';
+import type { HostFacts } from './host-info.ts';
+import { compactJournal, JOURNAL_COMPACT_BYTES, loadJournal, openJournal } from './lease-journal.ts';
+import type { Log } from './log.ts';
+import { type HeldByNetd, NetdClient, NetdError } from './netd-client.ts';
+import { lastLine, spawnNetd } from './netd-process.ts';
+import type { NetdPlan, NetworkPlan } from './plan.ts';
+import { identify, isAlive, type ProcessIdentity, signal, waitUntilGone } from './process-identity.ts';
+
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MAX_MS = 5000;
+const LIVED_LONG_MS = 10_000;
+const ATTEMPTS_UNTIL_FAILED = 5;
+const START_TIMEOUT_MS = 10_000;
+const HELLO_TIMEOUT_MS = 2000;
+const STOP_TIMEOUT_MS = 3000;
+
+/** What a supervisor needs of the daemon around it. */
+export interface SupervisorContext {
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly version: string;
+  readonly netdCommand: readonly string[];
+  readonly log: Log;
+  facts(): HostFacts;
+  /** A raw ICMP socket for the network to own, where one is needed and permitted; else null. */
+  openEcho(): number | null;
+  /** Which process an earlier vmnetd noted as this network's netd. */
+  noted(network: string): ProcessIdentity | null;
+  /** The netd of a network is another one now. */
+  note(network: string, netd: ProcessIdentity | null): void;
+}
+
+export type SupervisorState = 'stopped' | 'starting' | 'running' | 'restarting' | 'failed' | 'stopping';
+
+/** One network and its netd. */
+export class Supervisor {
+  readonly plan: NetworkPlan;
+  readonly guests = new HeldGuests();
+  readonly #netdPlan: NetdPlan;
+  readonly #context: SupervisorContext;
+  readonly #controlPath: string;
+  readonly #streamPath: string;
+  readonly #logPath: string;
+  readonly #journalPath: string;
+  #state: SupervisorState = 'stopped';
+  #client: NetdClient | null = null;
+  #netd: ProcessIdentity | null = null;
+  #stream: number | null = null;
+  #echo: number | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #restarting: Promise<void> | null = null;
+  #backoffMs = BACKOFF_FIRST_MS;
+  #attempts = 0;
+  #runningSince = 0;
+  #adopted = false;
+  /** How often netd was replaced because it died. */
+  restarts = 0;
+
+  constructor(plan: NetworkPlan, netdPlan: NetdPlan, context: SupervisorContext) {
+    this.plan = plan;
+    this.#netdPlan = netdPlan;
+    this.#context = context;
+    this.#controlPath = join(context.runDir, RUN_FILES.control(plan.name));
+    this.#streamPath = join(context.runDir, RUN_FILES.stream(plan.name));
+    this.#logPath = join(context.runDir, RUN_FILES.netdLog(plan.name));
+    this.#journalPath = join(context.stateDir, STATE_FILES.leases(plan.name));
+  }
+
+  get state(): SupervisorState {
+    return this.#state;
+  }
+
+  get pid(): number | null {
+    return this.#state === 'running' ? (this.#netd?.pid ?? null) : null;
+  }
+
+  get streamPath(): string {
+    return this.#streamPath;
+  }
+
+  /** Adopts or starts the netd; rejects with a {@link UserError}, and then has taken back what it did. */
+  async start(): Promise<void> {
+    this.#state = 'starting';
+    try {
+      this.#adopted = await this.#adopt();
+      if (!this.#adopted) await this.#launch();
+      this.#becomeRunning();
+    } catch (error) {
+      await this.stop();
+      throw error instanceof UserError ? error : this.#startFailed(error);
+    }
+  }
+
+  /** Stops netd and removes the network's sockets. Never rejects. */
+  async stop(): Promise<void> {
+    this.#state = 'stopping';
+    this.#clearTimer();
+    await this.#restarting;
+    await this.#endNetd();
+    this.#release();
+    rmSync(this.#controlPath, { force: true });
+    rmSync(this.#streamPath, { force: true });
+    this.#context.note(this.plan.name, null);
+    this.#state = 'stopped';
+  }
+
+  /** Undoes `start`: a netd that was adopted goes on as it did before, one that was started is stopped. */
+  async undoStart(): Promise<void> {
+    if (!this.#adopted) return this.stop();
+    this.#state = 'stopped';
+    this.#clearTimer();
+    this.#client?.close();
+    this.#client = null;
+    this.#release();
+  }
+
+  /** Asks netd; rejects with NETD_BUSY while there is none, or with a {@link NetdError}. */
+  request<O extends Op>(op: O, params: Requests[O]['params'], timeoutMs?: number): Promise<Requests[O]['result']> {
+    return this.#running().request(op, params, timeoutMs);
+  }
+
+  /** Gives netd a guest. From success on the descriptors belong to the supervisor, before that to the caller. */
+  async attach(guest: HeldGuest): Promise<AttachResult> {
+    this.#running();
+    const result = await this.#attachTap(guest);
+    this.guests.add(result.port, guest);
+    return result;
+  }
+
+  /** Takes a guest's cable away: its interface vanishes. Rejects with a {@link NetdError} for a port that netd does not know. */
+  async detach(port: number): Promise<void> {
+    await this.request('detach', { port });
+    this.guests.remove(port);
+  }
+
+  /** Tells netd what changed on the host. */
+  async update(facts: HostFacts): Promise<void> {
+    if (this.#state !== 'running') return;
+    await this.request('update', this.#dynamic(facts)).catch((error: unknown) => {
+      this.#context.log.warn({ network: this.plan.name, error: String(error) }, 'netd could not be told of the host');
+    });
+  }
+
+  /** Compacts the lease journal if it has grown too large. */
+  async maintain(): Promise<void> {
+    if (this.#state !== 'running' || statSync(this.#journalPath).size <= JOURNAL_COMPACT_BYTES) return;
+    const compaction = compactJournal(this.#journalPath, Date.now());
+    try {
+      await NetdClient.requestWithDescriptors(this.#controlPath, 'journal', {}, [compaction.fd]);
+    } finally {
+      compaction.finish();
+      closeSync(compaction.fd);
+    }
+  }
+
+  #running(): NetdClient {
+    if (this.#state === 'running' && this.#client !== null) return this.#client;
+    throw new UserError('NETD_BUSY', { network: this.plan.name });
+  }
+
+  #dynamic({ resolvers, hostAddress }: HostFacts): Pick<NetdConfig, 'resolvers' | 'hostAddress'> {
+    return { resolvers: this.plan.resolvers ?? resolvers, hostAddress };
+  }
+
+  // ---- adoption -----------------------------------------------------------------------------------------------------
+
+  /** Takes over a netd that runs already; false when there is none, or it had to be stopped to be replaced. */
+  async #adopt(): Promise<boolean> {
+    const client = await this.#connect().catch(() => null);
+    if (client === null) {
+      // One that runs, but listens no more, would keep the network's addresses in use.
+      await killAndWait(this.#context.noted(this.plan.name));
+      return false;
+    }
+    this.#client = client;
+    const hello = await client.request('hello', {}, HELLO_TIMEOUT_MS).catch(() => null);
+    this.#netd = identify(hello?.pid ?? 0) ?? this.#context.noted(this.plan.name);
+    const config = hello?.config ?? null;
+    if (hello === null || config === null) {
+      await this.#endNetd();
+      return false;
+    }
+    const keepsGuests = sameSubnet(config, this.#netdPlan);
+    const held = keepsGuests ? await NetdClient.fetchDescriptors(this.#controlPath).catch(() => null) : null;
+    if (held !== null) this.#takeOver(held);
+    if (held !== null && hello.version === this.#context.version && sameConfig(config, this.#netdPlan)) {
+      await client.request('update', this.#dynamic(this.#context.facts()));
+      this.#context.note(this.plan.name, this.#netd);
+      this.#context.log.info({ network: this.plan.name, pid: hello.pid }, 'adopted a running netd');
+      return true;
+    }
+    this.#context.log.info(
+      { network: this.plan.name, pid: hello.pid, version: hello.version },
+      'replacing a running netd',
+    );
+    await this.#endNetd();
+    return false;
+  }
+
+  /** Keeps what a running netd has sent: its guests, its stream listener and its raw socket. */
+  #takeOver({ taps, fds, descriptors }: HeldByNetd): void {
+    const guests = taps.map(({ port, ...attach }, i) => ({
+      port,
+      guest: { attach, tap: descriptors[2 * i] ?? -1, pidfd: descriptors[2 * i + 1] ?? -1 },
+    }));
+    for (const { port, guest } of guests) this.guests.add(port, guest);
+    const others = descriptors.slice(2 * taps.length);
+    for (const [i, name] of fds.entries()) {
+      const fd = others[i];
+      if (fd === undefined) continue;
+      if (name === 'stream') this.#stream = fd;
+      else if (name === 'icmp') this.#echo = fd;
+      else closeSync(fd);
+    }
+    closeAll(others.slice(fds.length));
+  }
+
+  // ---- start and restart --------------------------------------------------------------------------------------------
+
+  /** Spawns a netd, configures it, and gives it the guests that are held. */
+  async #launch(): Promise<void> {
+    const child = await spawnNetd(this.#context.netdCommand, this.#controlPath, this.#logPath);
+    const exited = new Promise<string>((resolve) => {
+      child.once('exit', (code, name) => resolve(name === null ? `exit code ${code}` : `ended by ${name}`));
+    });
+    this.#netd = identify(child.pid ?? 0);
+    this.#context.note(this.plan.name, this.#netd);
+    try {
+      this.#client = await this.#connect();
+      await this.#client.request('hello', {}, START_TIMEOUT_MS);
+      await this.#sendStart();
+    } catch (error) {
+      throw await this.#reasonOf(error, exited, child);
+    }
+    await this.#handGuestsAgain();
+  }
+
+  #connect(): Promise<NetdClient> {
+    let client: NetdClient | null = null;
+    const connecting = NetdClient.connect(this.#controlPath, {
+      onEvent: (event) => this.#receive(event),
+      onClose: () => {
+        if (this.#client === client) this.#netdDied();
+      },
+    });
+    return connecting.then((connected) => {
+      client = connected;
+      return connected;
+    });
+  }
+
+  async #sendStart(): Promise<void> {
+    const leases = this.#netdPlan.dhcp === null ? [] : loadJournal(this.#journalPath, Date.now());
+    const journal = openJournal(this.#journalPath);
+    try {
+      this.#stream ??= listenUnix(this.#streamPath);
+      this.#echo ??= this.#netdPlan.mode === 'nat' ? this.#context.openEcho() : null;
+      const config: NetdConfig = { ...this.#netdPlan, ...this.#dynamic(this.#context.facts()), leases };
+      const names: Requests['start']['params']['fds'] =
+        this.#echo === null ? ['stream', 'journal'] : ['stream', 'journal', 'icmp'];
+      const descriptors = this.#echo === null ? [this.#stream, journal] : [this.#stream, journal, this.#echo];
+      await NetdClient.requestWithDescriptors(this.#controlPath, 'start', { config, fds: names }, descriptors);
+    } finally {
+      closeSync(journal);
+    }
+  }
+
+  async #handGuestsAgain(): Promise<void> {
+    for (const guest of this.guests.takeLiving()) {
+      try {
+        const { port } = await this.#attachTap(guest);
+        this.guests.add(port, guest);
+      } catch (error) {
+        this.#context.log.error(
+          { network: this.plan.name, guest: guest.attach, error: String(error) },
+          'a guest could not be attached again',
+        );
+        closeAll([guest.tap, guest.pidfd]);
+      }
+    }
+  }
+
+  #attachTap({ attach, tap, pidfd }: HeldGuest): Promise<AttachResult> {
+    return NetdClient.requestWithDescriptors(this.#controlPath, 'attachTap', attach satisfies AttachTap, [tap, pidfd]);
+  }
+
+  #receive(event: NetdEvent): void {
+    if (event.event === 'removed') this.guests.remove(event.port);
+  }
+
+  #becomeRunning(): void {
+    this.#state = 'running';
+    this.#attempts = 0;
+    this.#runningSince = Date.now();
+    // It may have died since it was ready.
+    if (this.#client?.closed !== false) this.#netdDied();
+  }
+
+  /** netd's control connection ended without our doing. */
+  #netdDied(): void {
+    if (this.#state !== 'running') return;
+    const livedMs = Date.now() - this.#runningSince;
+    if (livedMs >= LIVED_LONG_MS) this.#backoffMs = BACKOFF_FIRST_MS;
+    this.#context.log.error(
+      { network: this.plan.name, pid: this.#netd?.pid, livedMs, lastWords: lastLine(this.#logPath) },
+      'netd died',
+    );
+    this.#state = 'restarting';
+    this.#client = null;
+    this.#scheduleRestart();
+  }
+
+  #scheduleRestart(): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#restarting = this.#restart();
+    }, this.#backoffMs);
+    this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS);
+  }
+
+  async #restart(): Promise<void> {
+    try {
+      await this.#endNetd();
+      await this.#launch();
+      this.restarts++;
+      if (this.#state === 'stopping') return;
+      this.#context.log.info(
+        { network: this.plan.name, pid: this.#netd?.pid, guests: this.guests.size },
+        'netd runs again',
+      );
+      this.#becomeRunning();
+    } catch (error) {
+      this.#context.log.error({ network: this.plan.name, error: String(error) }, 'netd could not be restarted');
+      if (this.#state === 'stopping') return;
+      this.#attempts++;
+      this.#state = this.#attempts >= ATTEMPTS_UNTIL_FAILED ? 'failed' : 'restarting';
+      this.#scheduleRestart();
+    } finally {
+      this.#restarting = null;
+    }
+  }
+
+  // ---- end ----------------------------------------------------------------------------------------------------------
+
+  /** Ends the netd that we know of, kindly and then not, and closes our connection to it. */
+  async #endNetd(): Promise<void> {
+    const client = this.#client;
+    const netd = this.#netd;
+    this.#client = null;
+    this.#netd = null;
+    if (client !== null) {
+      await client.request('stop', {}, STOP_TIMEOUT_MS).catch(() => null);
+      client.close();
+      if (netd !== null && (await waitUntilGone(netd, STOP_TIMEOUT_MS))) return;
+    }
+    await killAndWait(netd);
+  }
+
+  /** Closes everything that is held for netd. */
+  #release(): void {
+    this.guests.removeAll();
+    closeAll([this.#stream, this.#echo].filter((fd) => fd !== null));
+    this.#stream = null;
+    this.#echo = null;
+  }
+
+  #clearTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #startFailed(error: unknown): UserError {
+    const reason = error instanceof Error ? error.message : String(error);
+    return new UserError('NETD_START_FAILED', { network: this.plan.name, reason, log: this.#logPath });
+  }
+
+  /** What to say of a netd that did not get ready: if it has ended, how, and its last words. */
+  async #reasonOf(error: unknown, exited: Promise<string>, child: ChildProcess): Promise<Error> {
+    if (error instanceof NetdError && error.code === 'CLOSED') {
+      const how = child.exitCode !== null || child.signalCode !== null ? await exited : await within(exited, 500);
+      if (how !== null) return new Error(`${how}: ${lastLine(this.#logPath)}`);
+    }
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+async function killAndWait(netd: ProcessIdentity | null): Promise<void> {
+  if (netd === null || !isAlive(netd)) return;
+  signal(netd, 'SIGKILL');
+  await waitUntilGone(netd, STOP_TIMEOUT_MS);
+}
+
+async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), timeoutMs);
+  });
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
+}
+
+/** Whether a netd was started with the same plan: everything but what changes while it runs. */
+function sameConfig(config: NetdConfig, plan: NetdPlan): boolean {
+  const { leases: _leases, resolvers: _resolvers, hostAddress: _hostAddress, ...running } = config;
+  return canonical(running) === canonical(plan);
+}
+
+/** Whether guests of the one may stay guests of the other: same mode, same addresses. */
+function sameSubnet(config: NetdConfig, plan: NetdPlan): boolean {
+  return config.mode === plan.mode && canonical(config.ipv4) === canonical(plan.ipv4);
+}
+
+/** JSON with sorted keys. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
