@@ -1,7 +1,7 @@
 /** The connection proxy of a `nat` network as one piece: TCP, UDP and ICMP echo, their shared policy and their limits. */
 
 import type { HalfSipHash } from '../base/half-sip-hash.ts';
-import type { Clock, Region, World } from '../base/ports.ts';
+import type { Clock, Region, SlotPool, World } from '../base/ports.ts';
 import type { TimerTable } from '../base/timer-table.ts';
 import type { IcmpSender } from '../stack/icmp-sender.ts';
 import type { PacketOutput } from '../stack/packet-output.ts';
@@ -20,6 +20,8 @@ export interface NatEnvironment {
   readonly out: PacketOutput;
   readonly icmp: IcmpSender;
   readonly policy: Policy;
+  /** Memory for segments out of order. */
+  readonly pool: SlotPool;
   readonly mtu: number;
   /** Bytes that the port behind which this MAC lives takes now without a drop. */
   room(mac: number): number;
@@ -40,6 +42,7 @@ export class Nat {
       timers: env.timers,
       output: env.out,
       hash: env.hash,
+      pool: env.pool,
       mtu: env.mtu,
       room: (mac) => env.room(mac),
     });

@@ -105,6 +105,7 @@ export class Network {
         out,
         icmp,
         policy: this.policy,
+        pool,
         mtu: config.mtu,
         room: (mac) => this.switch.portOf(mac)?.room() ?? Number.MAX_SAFE_INTEGER,
         local: (address, port) => this.localTcp(address, port),

@@ -22,7 +22,8 @@ import {
 import { ABORT } from './application.ts';
 import { congestionOnAck, congestionOnFastRetransmit, congestionOnRecoveryAck } from './congestion.ts';
 import { INITIAL_CWND, MAX_CWND, MAX_RECEIVE_WINDOW, RECEIVE_WINDOW_SHIFT, TIMESTAMPS_LENGTH } from './constants.ts';
-import { askForSpace, discardAcknowledged, retransmitFirst, sendAckNow, sendSynAck } from './send.ts';
+import { enterTimeWait, textArrives } from './pass-on.ts';
+import { discardAcknowledged, retransmitFirst, sendAckNow, sendSynAck } from './send.ts';
 import { TCP_STATE } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
@@ -141,13 +142,7 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
   if (!ackArrives(s, t, tcpAck(b, off), seq, tcpWindow(b, off), length === 0 && !fin)) return;
 
   if (length === 0 && !fin) return;
-  if (ahead > 0) {
-    // A hole before it. The repeated ACK tells the guest where it is.
-    s.counters.outOfOrder++;
-    sendAckNow(s, t);
-    return;
-  }
-  textArrives(s, t, region, data, length, fin);
+  textArrives(s, t, region, data, length, seq, fin);
 }
 
 /** PAWS and the update of `tsRecent` (RFC 7323 §5.3, §4.3). */
@@ -262,13 +257,6 @@ function finAcknowledged(s: TcpStack, t: Tcb): void {
   }
 }
 
-function enterTimeWait(s: TcpStack, t: Tcb): void {
-  discardAcknowledged(t);
-  s.setState(t, TCP_STATE.TIME_WAIT);
-  t.app.lingering();
-  armTimeWait(s, t);
-}
-
 /** RFC 5681 §3.2: the third repeated ACK means a loss; more of them mean that segments keep leaving the cable. */
 function duplicateAck(s: TcpStack, t: Tcb): void {
   t.dupAcks++;
@@ -281,35 +269,6 @@ function duplicateAck(s: TcpStack, t: Tcb): void {
     retransmitFirst(s, t);
     armRetransmit(s, t);
   }
-}
-
-/** In-order bytes: what the application takes is acknowledged, the rest was never received. */
-function textArrives(s: TcpStack, t: Tcb, region: Region, data: number, length: number, fin: boolean): void {
-  // After the guest's FIN there is no text.
-  if (t.state >= TCP_STATE.CLOSE_WAIT) return;
-  if (length > 0) {
-    const taken = t.app.accept(region, data, length);
-    if (taken < 0) {
-      s.reset(t, ABORT.HOST_RESET);
-      return;
-    }
-    t.rcvNxt = (t.rcvNxt + taken) | 0;
-    t.rxBytes += taken;
-    if (taken < length) {
-      // Against the window that we gave: the kernel accounts for more than bytes. The guest will send it again.
-      s.counters.refusedBySocket++;
-      fin = false;
-      askForSpace(t);
-    }
-  }
-  t.ackNow = true;
-  s.mark(t);
-  if (!fin) return;
-  t.rcvNxt = (t.rcvNxt + 1) | 0;
-  t.app.endOfInput();
-  if (t.state === TCP_STATE.ESTABLISHED) s.setState(t, TCP_STATE.CLOSE_WAIT);
-  else if (t.state === TCP_STATE.FIN_WAIT_1) s.setState(t, TCP_STATE.CLOSING);
-  else if (t.state === TCP_STATE.FIN_WAIT_2) enterTimeWait(s, t);
 }
 
 /** Whether a SYN may take the place of a connection in TIME-WAIT (RFC 9293 §3.6.1, RFC 6191). */

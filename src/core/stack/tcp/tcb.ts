@@ -8,6 +8,7 @@
 
 import { Timer } from '../../base/timer-table.ts';
 import type { TcpApplication } from './application.ts';
+import type { ReassemblyQueue } from './reassembly.ts';
 import { TCP_STATE, type TcpState } from './state.ts';
 
 /** What the connection's single timer is armed for. */
@@ -63,6 +64,9 @@ export abstract class Tcb extends Timer {
   rcvAdv = 0;
   /** Shift that our windows carry. */
   rcvScale = 0;
+
+  /** Segments that can't be passed on yet; null until there is one. */
+  held: ReassemblyQueue | null = null;
 
   // Options.
   timestamps = false;

@@ -18,10 +18,11 @@
  */
 
 import type { HalfSipHash } from '../../base/half-sip-hash.ts';
-import type { Clock } from '../../base/ports.ts';
+import type { Clock, SlotPool } from '../../base/ports.ts';
 import type { TimerTable } from '../../base/timer-table.ts';
 import type { PacketOutput } from '../packet-output.ts';
 import { ABORT, type AbortReason } from './application.ts';
+import { passOn } from './pass-on.ts';
 import { output, sendReset, widenWindow } from './send.ts';
 import { TCP_STATE, type TcpState } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
@@ -37,6 +38,7 @@ export type TcpCounters = Record<
   | 'outOfOrder'
   | 'duplicate'
   | 'refusedBySocket'
+  | 'reassemblyLimit'
   | 'challengeAcks'
   | 'windowProbes'
   | AbortReason,
@@ -54,6 +56,7 @@ export function newTcpCounters(): TcpCounters {
     outOfOrder: 0,
     duplicate: 0,
     refusedBySocket: 0,
+    reassemblyLimit: 0,
     challengeAcks: 0,
     windowProbes: 0,
     [ABORT.GUEST_RESET]: 0,
@@ -71,6 +74,8 @@ export interface TcpEnvironment {
   readonly output: PacketOutput;
   /** Keyed hash for initial sequence numbers. */
   readonly hash: HalfSipHash;
+  /** Memory for segments out of order. */
+  readonly pool: SlotPool;
   /** Largest IP packet on the cable, bytes. */
   readonly mtu: number;
   /** Bytes that the port behind which this MAC lives takes now without a drop. */
@@ -82,6 +87,7 @@ export class TcpStack {
   readonly timers: TimerTable;
   readonly out: PacketOutput;
   readonly mtu: number;
+  readonly pool: SlotPool;
   readonly counters: TcpCounters = newTcpCounters();
   readonly room: (mac: number) => number;
   private readonly hash: HalfSipHash;
@@ -94,6 +100,7 @@ export class TcpStack {
     this.timers = environment.timers;
     this.out = environment.output;
     this.mtu = environment.mtu;
+    this.pool = environment.pool;
     this.hash = environment.hash;
     this.room = (mac) => environment.room(mac);
   }
@@ -146,6 +153,7 @@ export class TcpStack {
   spaceAvailable(t: Tcb): void {
     if (!t.spaceWanted) return;
     t.spaceWanted = false;
+    if (t.held !== null && !passOn(this, t)) return;
     if (!widenWindow(t)) return;
     t.ackNow = true;
     this.mark(t);
@@ -193,5 +201,6 @@ export class TcpStack {
     this.setState(t, TCP_STATE.CLOSED);
     t.timerKind = TIMER.NONE;
     this.timers.remove(t);
+    t.held?.clear();
   }
 }

@@ -1,0 +1,100 @@
+/** The guest's bytes on their way to the application, in order; and the guest's FIN behind them. */
+
+import type { Region } from '../../base/ports.ts';
+import { seqGt } from '../../base/seq.ts';
+import { ABORT } from './application.ts';
+import { ReassemblyQueue } from './reassembly.ts';
+import { askForSpace, discardAcknowledged, sendAckNow } from './send.ts';
+import { TCP_STATE } from './state.ts';
+import type { Tcb } from './tcb.ts';
+import type { TcpStack } from './tcp-stack.ts';
+import { armTimeWait } from './timers.ts';
+
+/** Text and FIN of an acceptable segment that begins at `seq`, not before `rcvNxt`. Only what the application takes is acknowledged. */
+export function textArrives(
+  s: TcpStack,
+  t: Tcb,
+  region: Region,
+  data: number,
+  length: number,
+  seq: number,
+  fin: boolean,
+): void {
+  // After the guest's FIN there is no text.
+  if (t.state >= TCP_STATE.CLOSE_WAIT) return;
+  if (seqGt(seq, t.rcvNxt)) {
+    s.counters.outOfOrder++;
+    hold(s, t, region, data, length, seq, fin);
+    // Repeated at once, it tells the guest where the hole is (RFC 5681 §4.2).
+    sendAckNow(s, t);
+    return;
+  }
+  if (t.held?.startsAt(seq)) {
+    // The application is full, and bytes before these wait already.
+    hold(s, t, region, data, length, seq, fin);
+    return;
+  }
+  if (length > 0) {
+    const taken = t.app.accept(region, data, length);
+    if (taken < 0) {
+      s.reset(t, ABORT.HOST_RESET);
+      return;
+    }
+    received(s, t, taken);
+    if (taken < length) {
+      s.counters.refusedBySocket++;
+      hold(s, t, region, data + taken, length - taken, t.rcvNxt, fin);
+      askForSpace(t);
+      return;
+    }
+  }
+  if (fin) finArrives(s, t);
+  else if (t.held !== null) passOn(s, t);
+}
+
+/** Passes on what is held and in order by now. Returns false when the connection broke. */
+export function passOn(s: TcpStack, t: Tcb): boolean {
+  const held = t.held;
+  if (held === null || held.isEmpty) return true;
+  const before = t.rcvNxt;
+  const after = held.drain(before, (region, offset, length) => t.app.accept(region, offset, length));
+  if (held.error < 0) {
+    s.reset(t, ABORT.HOST_RESET);
+    return false;
+  }
+  received(s, t, (after - before) | 0);
+  if (held.fin) finArrives(s, t);
+  else if (held.startsAt(t.rcvNxt)) askForSpace(t);
+  return true;
+}
+
+/** Both directions have ended: only the guest's last segments may come again. */
+export function enterTimeWait(s: TcpStack, t: Tcb): void {
+  discardAcknowledged(t);
+  s.setState(t, TCP_STATE.TIME_WAIT);
+  t.app.lingering();
+  armTimeWait(s, t);
+}
+
+function received(s: TcpStack, t: Tcb, length: number): void {
+  if (length === 0) return;
+  t.rcvNxt = (t.rcvNxt + length) | 0;
+  t.rxBytes += length;
+  t.ackNow = true;
+  s.mark(t);
+}
+
+function finArrives(s: TcpStack, t: Tcb): void {
+  t.rcvNxt = (t.rcvNxt + 1) | 0;
+  t.ackNow = true;
+  s.mark(t);
+  t.app.endOfInput();
+  if (t.state === TCP_STATE.ESTABLISHED) s.setState(t, TCP_STATE.CLOSE_WAIT);
+  else if (t.state === TCP_STATE.FIN_WAIT_1) s.setState(t, TCP_STATE.CLOSING);
+  else if (t.state === TCP_STATE.FIN_WAIT_2) enterTimeWait(s, t);
+}
+
+function hold(s: TcpStack, t: Tcb, region: Region, data: number, length: number, seq: number, fin: boolean): void {
+  if (t.held === null) t.held = new ReassemblyQueue(s.pool);
+  if (!t.held.insert(region, data, length, seq, fin)) s.counters.reassemblyLimit++;
+}
