@@ -229,9 +229,9 @@ export class MemoryTcpSocket extends MemorySocket implements TcpSocket {
     this.peer = new TcpPeer(this, address, port);
   }
 
-  connectResult(): number {
-    this.mustBeOpen('connectResult');
-    return this.#connect;
+  result(): number {
+    this.mustBeOpen('result');
+    return this.#connect === 0 ? this.#takeError() : this.#connect;
   }
   write(region: Region, offset: number, length: number): number {
     this.mustBeOpen('write');

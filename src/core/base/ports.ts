@@ -82,8 +82,11 @@ export interface HostSocket {
 
 /** A non-blocking TCP connection of the host. */
 export interface TcpSocket extends HostSocket {
-  /** After the first readiness: 0 when the connection stands, `IO.WOULD_BLOCK` while it is being made, else why it failed. */
-  connectResult(): number;
+  /**
+   * What became of the connection (SO_ERROR): `WOULD_BLOCK` while it is being made, 0 when it stands, else why it failed
+   * or what broke it later. An error is told once, here or by the next call that moves bytes.
+   */
+  result(): number;
   /** Hands bytes to the kernel; returns how many it took (≥ 0; 0 = full), or an error. */
   write(region: Region, offset: number, length: number): number;
   /**
