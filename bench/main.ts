@@ -6,13 +6,14 @@
  * Sections: throughput, connections, vm, resources, startup. Runs as root inside a network namespace of its own, which
  * scripts/bench.sh makes. A subject that cannot run here is named with the reason, and its ratios are "not measured".
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { daemonHere } from '../scripts/lib/daemon-here.ts';
 import { REPOSITORY } from '../scripts/lib/install.ts';
 import { HELP, type Plan, parsePlan } from './options.ts';
 import { missingProgram } from './programs.ts';
 import { chart } from './report/chart.ts';
+import { summaryTable, withFigures } from './report/documents.ts';
 import { judge } from './report/requirements.ts';
 import { report } from './report/tables.ts';
 import { emptyResults, type Results } from './results.ts';
@@ -87,7 +88,7 @@ async function main(): Promise<number> {
     }
     results.requirements = judge(results);
     process.stdout.write(report(results, labels));
-    write(results, chart(results, labels), plan);
+    write(results, labels, plan);
     return 0;
   } finally {
     await stop();
@@ -118,7 +119,7 @@ async function usableSubjects(subjects: readonly Subject[], plan: Plan, results:
 }
 
 /** Only a full run may replace the published figures. */
-function write(results: Results, svg: string, plan: Plan): void {
+function write(results: Results, labels: Map<string, string>, plan: Plan): void {
   if (plan.quick || plan.only.length > 0) {
     say('Not written to bench/results: only a full run is.');
     return;
@@ -126,8 +127,16 @@ function write(results: Results, svg: string, plan: Plan): void {
   const folder = join(REPOSITORY, 'bench/results');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(join(folder, 'throughput.svg'), svg);
-  say('Written: bench/results/latest.json, bench/results/throughput.svg');
+  writeFileSync(join(folder, 'throughput.svg'), chart(results, labels));
+  const documents = {
+    'README.md': summaryTable(results, labels),
+    'docs/performance.md': `\`\`\`text\n${report(results, labels).trim()}\n\`\`\``,
+  };
+  for (const [name, figures] of Object.entries(documents)) {
+    const file = join(REPOSITORY, name);
+    writeFileSync(file, withFigures(readFileSync(file, 'utf8'), figures));
+  }
+  say('Written: bench/results/, and the figures in README.md and docs/performance.md');
 }
 
 try {

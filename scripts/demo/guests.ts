@@ -43,7 +43,7 @@ export async function namespaceGuest(daemon: Daemon, name: string): Promise<Demo
 /** A Linux VM by `vmnet run -- qemu-system-x86_64 …`, with nothing configured in it yet. */
 export async function vmGuest(daemon: Daemon, name: string): Promise<DemoGuest> {
   const vm = await bootVm({
-    wrap: daemon.argv(['run', '--net', 'vmnet8', '--']),
+    wrap: daemon.argv(['run', '--net', 'vmnet8', '--name', name, '--']),
     env: { ...process.env, ...daemon.env },
   });
   return {
