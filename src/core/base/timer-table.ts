@@ -60,13 +60,16 @@ export class TimerTable {
     this.down(last.place);
   }
 
-  /** The moment at which `poll` has something to do; `Infinity` if never. May be early by a timer that was re-armed later. */
+  /** The earliest deadline of all, `Infinity` when nothing is armed. Brings entries that were put off to their place first. */
   pollAt(): number {
     this.settle();
     return this.heap.length === 0 ? Number.POSITIVE_INFINITY : (this.heap[0] as Timer).key;
   }
 
-  /** Fires all that is due at `now`, in order of deadline. A timer armed meanwhile for `now` or earlier waits for the next poll. */
+  /**
+   * Fires all that is due at `now`, in order of deadline. What is armed meanwhile for `now` or earlier fires in this poll
+   * or in the next; no poll fires more than the heap held when it began, so timers that re-arm themselves can't trap it.
+   */
   poll(now: number): void {
     let budget = this.heap.length;
     while (budget-- > 0) {
