@@ -281,6 +281,14 @@ describe('DHCP server: who gets which address', () => {
     expect(lab.send({ type: MSG.REQUEST, mac: 1, requested: first })?.type).toBe(MSG.NAK);
   });
 
+  test('finds an address that was released a moment after it searched in vain', () => {
+    const lab = new Lab({ rangeEnd: NET + 128 });
+    const address = lab.join(A);
+    expect(lab.send({ type: MSG.DISCOVER, mac: B })).toBeNull();
+    lab.send({ type: MSG.RELEASE, mac: A, ciaddr: address, server: SERVER });
+    expect(lab.join(B)).toBe(address);
+  });
+
   test('gives a reservation to its MAC only, whatever identifier it sends, outside of the range too', () => {
     const lab = new Lab({ reservations: [{ mac: A, address: NET + 10, name: 'web' }] });
     expect(lab.join(B, { requested: NET + 10 })).toBe(NET + 128);
