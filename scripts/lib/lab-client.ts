@@ -88,6 +88,8 @@ const COMMANDS: Record<string, () => Promise<unknown>> = {
 
   async udp() {
     const socket = createSocket('udp4');
+    // Connected: hears only answers that come from where the question went.
+    await new Promise<void>((resolve) => socket.connect(port, host, resolve));
     let ok = 0;
     let lost = 0;
     let wrong = 0;
@@ -99,7 +101,7 @@ const COMMANDS: Record<string, () => Promise<unknown>> = {
           clearTimeout(timer);
           resolve(bytes);
         });
-        socket.send(message, port, host);
+        socket.send(message);
       });
       if (answer === null) lost++;
       else if (answer.equals(message)) ok++;

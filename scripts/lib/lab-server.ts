@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -80,6 +81,11 @@ function answer(query: Buffer): Buffer {
   return Buffer.concat(known && isA ? [header, question, record] : [header, question]);
 }
 
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.filter(({ family }) => family === 'IPv4').map(({ address }) => address);
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -109,12 +115,15 @@ async function main(): Promise<void> {
       server.listen({ host, port: PORTS[name as keyof typeof servers] + offset, backlog: 1024 }, resolve);
     });
   }
-  const udp = (port: number, reply: (message: Buffer) => Buffer): Promise<void> =>
-    new Promise((resolve) => {
+  // A wildcard socket would answer from the address of the route back, not from the one that was asked.
+  const addresses = host === '0.0.0.0' ? ownAddresses() : [host];
+  const udp = async (port: number, reply: (message: Buffer) => Buffer): Promise<void> => {
+    for (const address of addresses) {
       const socket = createSocket('udp4');
       socket.on('message', (message, peer) => socket.send(reply(message), peer.port, peer.address));
-      socket.bind(port, host, () => resolve());
-    });
+      await new Promise<void>((resolve) => socket.bind(port, address, () => resolve()));
+    }
+  };
   await udp(PORTS.echo + offset, (message) => message);
   if (values.dns) await udp(PORTS.dns, answer);
   console.log('READY');
