@@ -1,13 +1,13 @@
 /**
  * The shape of `vmnet.yaml`. This is what an editor can check by the JSON Schema generated from here
  * (`schema/vmnet.schema.json`); what depends on this host or on other networks (free subnets, addresses within them) is
- * checked by vmnetd when it plans the networks.
- *
- * No file is needed: {@link DEFAULT_CONFIG} stands for it. A file with networks replaces those defaults as a whole.
+ * checked by vmnetd when it plans the networks. No file is needed: see defaults.ts. A file with networks replaces those
+ * defaults as a whole.
  */
 
 import * as z from 'zod';
 import { guestName, mtu, networkName } from './api.ts';
+import { LEASE_SECONDS, MTU_DEFAULT, RESERVATIONS_MAX } from './defaults.ts';
 
 const ADDRESS_HINT = 'an address is written a.b.c.d';
 
@@ -22,17 +22,13 @@ const subnet = z
   .cidrv4('a subnet is written a.b.c.d/n')
   .describe("The network's IPv4 subnet, a.b.c.0/24 for example, /16 to /29. Left out: a free one is chosen and kept.");
 
-const networkMtu = mtu.default(1500).describe('Largest IP packet in bytes, 576 to 65520. Guests are told by DHCP.');
+const networkMtu = mtu
+  .default(MTU_DEFAULT)
+  .describe('Largest IP packet in bytes, 576 to 65520. Guests are told by DHCP.');
 
 const reservation = z
   .strictObject({ mac, address })
   .describe('The guest with this MAC always gets this address, and is found under this name.');
-
-/** Shortest, usual (VMware's) and longest time a lease is given for, seconds. */
-export const LEASE_SECONDS = { MIN: 60, DEFAULT: 1800, MAX: 604_800 } as const;
-
-/** Most reservations a network takes. */
-export const RESERVATIONS_MAX = 1024;
 
 const dhcp = z
   .strictObject({
@@ -137,17 +133,6 @@ export const configSchema = z
 export type Config = z.infer<typeof configSchema>;
 export type NetworkEntry = z.infer<typeof network>;
 export type DhcpEntry = z.infer<typeof dhcp>;
-
-/** What runs without a file: vmnet1 and vmnet8 as VMware Workstation users know them. */
-export const DEFAULT_CONFIG: Config = {
-  networks: {
-    vmnet1: { mode: 'hostonly', mtu: 1500 },
-    vmnet8: { mode: 'nat', mtu: 1500 },
-  },
-};
-
-/** The name under which guests find each other, `host.` and `gateway.`. */
-export const DOMAIN = 'vmnet.internal';
 
 /**
  * The keys that are known at a place of the file, for "did you mean": `path` as zod reports it, `mode` that of the

@@ -12,25 +12,12 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
-import { type Config, configSchema, DEFAULT_CONFIG, knownKeys } from '../../shared/config.ts';
+import { configSchema, knownKeys } from '../../shared/config.ts';
 import { UserError } from '../../shared/errors.ts';
+import { defaultConfig, type LoadedConfig, pathText } from './loaded-config.ts';
 import { nearest } from './nearest.ts';
 
 const FILE_BYTES_MAX = 256 * 1024;
-
-/** A valid configuration, and the means to point into the file it came from. */
-export interface LoadedConfig {
-  readonly config: Config;
-  /** Null for the defaults. */
-  readonly file: string | null;
-  /** Where the value at a path of keys stands: `vmnet.yaml:3:11`; the defaults have no lines. */
-  at(path: readonly PropertyKey[]): string;
-}
-
-/** The configuration that runs when no file is given. */
-export function defaultConfig(): LoadedConfig {
-  return { config: DEFAULT_CONFIG, file: null, at: () => 'the default configuration' };
-}
 
 /** Reads and checks a file. Throws CONFIG_UNREADABLE, CONFIG_SYNTAX, CONFIG_INVALID or CONFIG_UNKNOWN_KEY. */
 export function loadConfigFile(file: string): LoadedConfig {
@@ -70,12 +57,23 @@ export function parseConfig(text: string, file: string): LoadedConfig {
   const at = (path: readonly PropertyKey[]) => place(offsetOf(document, path));
   if (result.success) return { config: result.data, file, at };
 
-  const complaints = result.error.issues.flatMap((issue) => complaintsOf(issue, document, value));
+  const issues = withoutConsequences(result.error.issues);
+  const complaints = issues.flatMap((issue) => complaintsOf(issue, document, value));
   const first = complaints.reduce((a, b) => (b.offset < a.offset ? b : a));
   throw first.toError(place(first.offset));
 }
 
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number];
+
+/** Without keys that are missing where an unknown one stands beside: that one is most likely the same, mistyped. */
+function withoutConsequences(issues: readonly Issue[]): Issue[] {
+  const mistyped = new Set(issues.filter(({ code }) => code === 'unrecognized_keys').map(({ path }) => pathText(path)));
+  return issues.filter((issue) => !(isMissing(issue) && mistyped.has(pathText(issue.path.slice(0, -1)))));
+}
+
+function isMissing(issue: Issue): boolean {
+  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+}
 
 interface Complaint {
   offset: number;
@@ -106,13 +104,9 @@ function complaintsOf(issue: Issue, document: Document, value: unknown): Complai
 
 function problemOf(issue: Issue): string {
   if (issue.code === 'invalid_union') return '`mode` is one of nat, hostonly, segment, bridged';
+  if (isMissing(issue)) return 'this is missing';
   if (issue.code === 'invalid_type') {
-    return issue.message.endsWith('received undefined')
-      ? 'this is missing'
-      : issue.message
-          .replace(/^Invalid input: /, '')
-          .replaceAll('record', 'map of keys')
-          .replaceAll('object', 'map of keys');
+    return issue.message.replace(/^Invalid input: /, '').replace(/record|object/, 'map of keys');
   }
   if (issue.path.at(-1) === 'range') return 'a range has two addresses, the first and the last';
   return issue.message;
@@ -156,12 +150,6 @@ function modeAt(value: unknown, path: readonly PropertyKey[]): unknown {
     at = Reflect.get(at, key);
   }
   return at;
-}
-
-/** `networks.vmnet8.dhcp.range`, or what the whole file is called. */
-export function pathText(path: readonly PropertyKey[]): string {
-  if (path.length === 0) return 'the file';
-  return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i === 0 ? '' : '.'}${String(key)}`)).join('');
 }
 
 /** Where the value at a path begins; of the nearest enclosing one where it is absent. */

@@ -139,17 +139,20 @@ export class HostWatch {
   #timer: NodeJS.Timeout | null = null;
   readonly #onResolvConf = () => this.#update({ ...this.#facts, resolvers: readResolvers() });
 
-  private constructor(facts: HostFacts, onChange: (facts: HostFacts) => void) {
+  constructor(facts: HostFacts, onChange: (facts: HostFacts) => void) {
     this.#facts = facts;
     this.#onChange = onChange;
   }
 
-  /** Looks once, and from then on again and again. */
-  static async start(onChange: (facts: HostFacts) => void): Promise<HostWatch> {
-    const watch = new HostWatch({ resolvers: readResolvers(), hostAddress: await readHostAddress() }, onChange);
-    watchFile(RESOLV_CONF, { interval: RESOLV_CONF_POLL_MS, persistent: false }, watch.#onResolvConf);
-    watch.#timer = setInterval(() => void watch.#lookAtAddress(), ADDRESS_POLL_MS).unref();
-    return watch;
+  /** Looks once. */
+  static async look(): Promise<HostFacts> {
+    return { resolvers: readResolvers(), hostAddress: await readHostAddress() };
+  }
+
+  /** Looks again and again from now on. */
+  start(): void {
+    watchFile(RESOLV_CONF, { interval: RESOLV_CONF_POLL_MS, persistent: false }, this.#onResolvConf);
+    this.#timer = setInterval(() => void this.#lookAtAddress(), ADDRESS_POLL_MS).unref();
   }
 
   get facts(): HostFacts {

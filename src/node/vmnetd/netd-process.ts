@@ -23,17 +23,23 @@ export function defaultNetdCommand(): string[] {
   return ['setpriv', '--no-new-privs', process.execPath, main];
 }
 
-/** Starts netd, listening on `controlPath`. Resolves once the program runs; throws TOOL_MISSING when it cannot be found. */
-export async function spawnNetd(
-  command: readonly string[],
-  controlPath: string,
-  logPath: string,
-): Promise<ChildProcess> {
+/** Where a netd belongs. */
+export interface NetdPlace {
+  runDir: string;
+  controlPath: string;
+  logPath: string;
+}
+
+/** Starts netd, listening on its control path. Resolves once the program runs; throws TOOL_MISSING when it cannot be found. */
+export async function spawnNetd(command: readonly string[], place: NetdPlace): Promise<ChildProcess> {
+  const { runDir, controlPath, logPath } = place;
   const [program = '', ...args] = command;
   const control = listenUnix(controlPath);
   const log = openLog(logPath);
   try {
-    const env = Object.fromEntries(PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+    // The run directory tells people which instance a process belongs to.
+    const env: NodeJS.ProcessEnv = { VMNET_RUN_DIR: runDir };
+    for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
     const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log, control], env, cwd: '/' });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);

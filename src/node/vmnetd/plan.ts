@@ -10,11 +10,13 @@
  */
 
 import { ipv4FromString, ipv4ToString, macFromString, macIsMulticast } from '../../core/base/address.ts';
-import { type DhcpEntry, DOMAIN, LEASE_SECONDS, type NetworkEntry } from '../../shared/config.ts';
+import type { DhcpEntry, NetworkEntry } from '../../shared/config.ts';
+import { DOMAIN, LEASE_SECONDS } from '../../shared/defaults.ts';
 import { UserError } from '../../shared/errors.ts';
 import type { DhcpPlan, Ipv4Plan, NetdConfig, Reservation } from '../netd/protocol.ts';
-import { type LoadedConfig, pathText } from './config-file.ts';
+
 import { type HostRoute, parseResolver, type Resolver } from './host-info.ts';
+import { type LoadedConfig, pathText } from './loaded-config.ts';
 import { contains, overlap, type Prefix, parseCidr, prefixOf, prefixSize, prefixToString } from './prefix.ts';
 import { chooseSubnets, type Subnets } from './subnets.ts';
 
@@ -37,6 +39,7 @@ export interface NetworkPlan {
 /** Plans of all networks in order of their numbers, and the subnets to be remembered. */
 export interface Plan {
   networks: NetworkPlan[];
+  /** Subnets that were chosen here, not by the operator. */
   chosen: Subnets;
 }
 

@@ -89,8 +89,11 @@ export function readKeptSubnets(stateDir: string): Subnets {
   return kept;
 }
 
-/** Adds choices to the file, without forgetting those of networks that are not configured just now. */
+/** Adds choices to the file, without forgetting those of networks that are not configured just now. No news, no write. */
 export function keepSubnets(stateDir: string, chosen: Subnets, kept: Subnets): void {
+  const isNews = ([network, { network: address, length }]: [string, Prefix]) =>
+    kept.get(network)?.network !== address || kept.get(network)?.length !== length;
+  if (![...chosen].some(isNews)) return;
   const all = new Map([...kept, ...chosen]);
   const entries = [...all].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
   const value = Object.fromEntries(entries.map(([network, prefix]) => [network, { subnet: prefixToString(prefix) }]));

@@ -33,17 +33,26 @@ import type { HostFacts } from './host-info.ts';
 import { compactJournal, JOURNAL_COMPACT_BYTES, loadJournal, openJournal } from './lease-journal.ts';
 import type { Log } from './log.ts';
 import { type HeldByNetd, NetdClient, NetdError } from './netd-client.ts';
-import { lastLine, spawnNetd } from './netd-process.ts';
+import { lastLine, type NetdPlace, spawnNetd } from './netd-process.ts';
 import type { NetdPlan, NetworkPlan } from './plan.ts';
 import { identify, isAlive, type ProcessIdentity, signal, waitUntilGone } from './process-identity.ts';
 
-const BACKOFF_FIRST_MS = 100;
-const BACKOFF_MAX_MS = 5000;
-const LIVED_LONG_MS = 10_000;
 const ATTEMPTS_UNTIL_FAILED = 5;
-const START_TIMEOUT_MS = 10_000;
-const HELLO_TIMEOUT_MS = 2000;
-const STOP_TIMEOUT_MS = 3000;
+
+/** Milliseconds. Tests have shorter ones. */
+export const TIMING = {
+  /** Wait before the first attempt to restart, and the longest. */
+  backoffFirst: 100,
+  backoffMax: 5000,
+  /** A netd that lived so long begins with the first back-off again. */
+  livedLong: 10_000,
+  /** For a fresh netd to load and answer. */
+  start: 10_000,
+  /** For a running one to answer. */
+  hello: 2000,
+  /** For netd to end when asked, then when killed. */
+  stop: 3000,
+};
 
 /** What a supervisor needs of the daemon around it. */
 export interface SupervisorContext {
@@ -52,6 +61,7 @@ export interface SupervisorContext {
   readonly version: string;
   readonly netdCommand: readonly string[];
   readonly log: Log;
+  readonly timing: typeof TIMING;
   facts(): HostFacts;
   /** A raw ICMP socket for the network to own, where one is needed and permitted; else null. */
   openEcho(): number | null;
@@ -69,6 +79,7 @@ export class Supervisor {
   readonly guests = new HeldGuests();
   readonly #netdPlan: NetdPlan;
   readonly #context: SupervisorContext;
+  readonly #place: NetdPlace;
   readonly #controlPath: string;
   readonly #streamPath: string;
   readonly #logPath: string;
@@ -80,7 +91,7 @@ export class Supervisor {
   #echo: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #restarting: Promise<void> | null = null;
-  #backoffMs = BACKOFF_FIRST_MS;
+  #backoffMs: number;
   #attempts = 0;
   #runningSince = 0;
   #adopted = false;
@@ -91,9 +102,11 @@ export class Supervisor {
     this.plan = plan;
     this.#netdPlan = netdPlan;
     this.#context = context;
+    this.#backoffMs = context.timing.backoffFirst;
     this.#controlPath = join(context.runDir, RUN_FILES.control(plan.name));
     this.#streamPath = join(context.runDir, RUN_FILES.stream(plan.name));
     this.#logPath = join(context.runDir, RUN_FILES.netdLog(plan.name));
+    this.#place = { runDir: context.runDir, controlPath: this.#controlPath, logPath: this.#logPath };
     this.#journalPath = join(context.stateDir, STATE_FILES.leases(plan.name));
   }
 
@@ -137,7 +150,12 @@ export class Supervisor {
 
   /** Undoes `start`: a netd that was adopted goes on as it did before, one that was started is stopped. */
   async undoStart(): Promise<void> {
-    if (!this.#adopted) return this.stop();
+    if (this.#adopted) this.abandon();
+    else await this.stop();
+  }
+
+  /** Lets go of the netd, which goes on by itself until another vmnetd adopts it. */
+  abandon(): void {
     this.#state = 'stopped';
     this.#clearTimer();
     this.#client?.close();
@@ -204,7 +222,7 @@ export class Supervisor {
       return false;
     }
     this.#client = client;
-    const hello = await client.request('hello', {}, HELLO_TIMEOUT_MS).catch(() => null);
+    const hello = await client.request('hello', {}, this.#context.timing.hello).catch(() => null);
     this.#netd = identify(hello?.pid ?? 0) ?? this.#context.noted(this.plan.name);
     const config = hello?.config ?? null;
     if (hello === null || config === null) {
@@ -250,7 +268,7 @@ export class Supervisor {
 
   /** Spawns a netd, configures it, and gives it the guests that are held. */
   async #launch(): Promise<void> {
-    const child = await spawnNetd(this.#context.netdCommand, this.#controlPath, this.#logPath);
+    const child = await spawnNetd(this.#context.netdCommand, this.#place);
     const exited = new Promise<string>((resolve) => {
       child.once('exit', (code, name) => resolve(name === null ? `exit code ${code}` : `ended by ${name}`));
     });
@@ -258,7 +276,7 @@ export class Supervisor {
     this.#context.note(this.plan.name, this.#netd);
     try {
       this.#client = await this.#connect();
-      await this.#client.request('hello', {}, START_TIMEOUT_MS);
+      await this.#client.request('hello', {}, this.#context.timing.start);
       await this.#sendStart();
     } catch (error) {
       throw await this.#reasonOf(error, exited, child);
@@ -331,7 +349,7 @@ export class Supervisor {
   #netdDied(): void {
     if (this.#state !== 'running') return;
     const livedMs = Date.now() - this.#runningSince;
-    if (livedMs >= LIVED_LONG_MS) this.#backoffMs = BACKOFF_FIRST_MS;
+    if (livedMs >= this.#context.timing.livedLong) this.#backoffMs = this.#context.timing.backoffFirst;
     this.#context.log.error(
       { network: this.plan.name, pid: this.#netd?.pid, livedMs, lastWords: lastLine(this.#logPath) },
       'netd died',
@@ -346,7 +364,7 @@ export class Supervisor {
       this.#timer = null;
       this.#restarting = this.#restart();
     }, this.#backoffMs);
-    this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS);
+    this.#backoffMs = Math.min(this.#backoffMs * 2, this.#context.timing.backoffMax);
   }
 
   async #restart(): Promise<void> {
@@ -380,9 +398,9 @@ export class Supervisor {
     this.#client = null;
     this.#netd = null;
     if (client !== null) {
-      await client.request('stop', {}, STOP_TIMEOUT_MS).catch(() => null);
+      await client.request('stop', {}, this.#context.timing.stop).catch(() => null);
       client.close();
-      if (netd !== null && (await waitUntilGone(netd, STOP_TIMEOUT_MS))) return;
+      if (netd !== null && (await waitUntilGone(netd, this.#context.timing.stop))) return;
     }
     await killAndWait(netd);
   }
@@ -418,7 +436,7 @@ export class Supervisor {
 async function killAndWait(netd: ProcessIdentity | null): Promise<void> {
   if (netd === null || !isAlive(netd)) return;
   signal(netd, 'SIGKILL');
-  await waitUntilGone(netd, STOP_TIMEOUT_MS);
+  await waitUntilGone(netd, TIMING.stop);
 }
 
 async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | null> {
