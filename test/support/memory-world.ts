@@ -169,7 +169,7 @@ export class TcpPeer {
   }
   /** What was received so far, as text. */
   text(): string {
-    return String.fromCharCode(...this.received.view(0, this.received.length));
+    return Buffer.from(this.bytes()).toString('latin1');
   }
   /** What was received so far, copied. */
   bytes(): Uint8Array {
