@@ -5,6 +5,7 @@
  */
 
 // asm-generic/fcntl.h, bits/fcntl.h
+export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
@@ -41,6 +42,7 @@ export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_OOBINLINE = 10;
 export const SO_LINGER = 13;
+export const SO_PEERCRED = 17;
 export const SO_PEEK_OFF = 42;
 export const SO_MEMINFO = 55;
 export const SCM_RIGHTS = 1;

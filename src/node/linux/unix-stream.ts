@@ -8,6 +8,7 @@ import {
   AF_UNIX,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  SO_PEERCRED,
   SO_SNDBUF,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -17,7 +18,7 @@ import {
 import { lastIo, must } from './errno.ts';
 import { accept4, bind, close, connect, listen, recv, send, socket, socketpair } from './libc.ts';
 import { AT, scratch, scratchAddress, scratchView, scratchWords } from './memory.ts';
-import { setOption } from './socket-option.ts';
+import { getOption, optionWord, setOption } from './socket-option.ts';
 
 /** Longest path of a unix socket, in bytes: sun_path without its zero (unix(7)). */
 export const SOCKET_PATH_MAX = 107;
@@ -88,6 +89,11 @@ export function pairUnix(): [number, number] {
 /** Asks for a send buffer of `bytes`; the kernel gives up to net.core.wmem_max. */
 export function growSendBuffer(fd: number, bytes: number): void {
   setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
+/** The process that connected, as seen from our pid namespace; 0 when it can't be told. */
+export function peerPid(fd: number): number {
+  return getOption(fd, SOL_SOCKET, SO_PEERCRED, 3) < 0 ? 0 : optionWord(0);
 }
 
 /** Reads up to `length` bytes to an address; returns how many (0: end of stream), or an IO code. */
