@@ -48,7 +48,7 @@ import {
   ipv4Ttl,
 } from '../wire/ipv4.ts';
 import { tcpIsValid } from '../wire/tcp.ts';
-import { UDP_HEADER, udpDstPort, udpEmit, udpIsValid, udpSrcPort } from '../wire/udp.ts';
+import { UDP_HEADER, udpDstPort, udpEmit, udpIsValid, udpLength, udpSrcPort } from '../wire/udp.ts';
 
 const BROADCAST = 0xffff_ffff;
 const PORT_DNS = 53;
@@ -220,11 +220,11 @@ export class Gateway implements SwitchPort {
     const port = udpDstPort(b, off);
     if (port === PORT_DNS && dns !== null && dst === this.parts.gateway) {
       this.parts.neighbors.learn(src, mac);
-      dns.input(b, off + UDP_HEADER, end, src, udpSrcPort(b, off));
+      dns.input(b, off + UDP_HEADER, off + udpLength(b, off), src, udpSrcPort(b, off));
       return null;
     }
     if (port === PORT_DHCP_SERVER && dhcp !== null) {
-      this.dhcp(b, off, end);
+      this.dhcp(b, off);
       return null;
     }
     icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.PORT);
@@ -234,7 +234,7 @@ export class Gateway implements SwitchPort {
   private toBroadcast(b: Uint8Array, off: number, end: number, protocol: number): string | null {
     if (protocol !== IP_PROTOCOL.UDP || !udpIsValid(b, off, end)) return 'broadcast';
     if (udpDstPort(b, off) !== PORT_DHCP_SERVER || this.parts.dhcp === null) return 'broadcast';
-    this.dhcp(b, off, end);
+    this.dhcp(b, off);
     return null;
   }
 
@@ -245,11 +245,11 @@ export class Gateway implements SwitchPort {
     return null;
   }
 
-  private dhcp(b: Uint8Array, off: number, end: number): void {
+  private dhcp(b: Uint8Array, off: number): void {
     const { dhcp, out, dhcpServer } = this.parts;
     if (dhcp === null) return;
     const reply = out.l4 + UDP_HEADER;
-    const length = dhcp.input(b, off + UDP_HEADER, end, out.region.bytes, reply);
+    const length = dhcp.input(b, off + UDP_HEADER, off + udpLength(b, off), out.region.bytes, reply);
     if (length === 0) return;
     udpEmit(out.region.bytes, out.l4, PORT_DHCP_SERVER, dhcp.replyPort, UDP_HEADER + length);
     out.sendUdp4(dhcp.replyMac, dhcpServer, dhcp.replyAddress, length);

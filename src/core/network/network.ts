@@ -57,7 +57,7 @@ export class Network {
   constructor(config: NetworkConfig, world: World, clock: Clock, pool: SlotPool, hooks: NetworkHooks) {
     this.config = config;
     this.clock = clock;
-    this.switch = new Switch(clock);
+    this.switch = new Switch(clock, { hashSeed: world.random32() });
     this.resolvers = config.resolvers;
     const plan = config.ipv4;
     if (plan === null) return;
@@ -116,6 +116,9 @@ export class Network {
           resolvers: config.resolvers,
           names: (label) => this.addressOf(label),
           reverse: (address) => this.nameOf(address),
+          // What doesn't fit a packet is cut, and asked again over TCP.
+          maxReply: config.mtu - 28,
+          isLocal: (address) => (address & mask) >>> 0 === plan.network,
         },
         {
           world,
@@ -206,7 +209,7 @@ export class Network {
     return this.dhcp?.allocate(mac, name, address) ?? address;
   }
 
-  /** The guest with this MAC is unplugged: its lease runs out in the ordinary way. */
+  /** The guest with this MAC is unplugged: its lease ends, and is remembered for when it comes back. */
   release(mac: number): void {
     this.dhcp?.release(mac);
   }
