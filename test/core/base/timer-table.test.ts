@@ -4,12 +4,12 @@ import { Timer, TimerTable } from '../../../src/core/base/timer-table.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** Notes when it fired; does `then` after that. */
+/** Notes when it fired; does `afterwards` after that. */
 class TestTimer extends Timer {
   readonly name: number;
   readonly fired: { name: number; deadline: number }[];
   armedFor = NEVER;
-  then: ((now: number) => void) | null = null;
+  afterwards: ((now: number) => void) | null = null;
   constructor(name: number, fired: { name: number; deadline: number }[]) {
     super();
     this.name = name;
@@ -18,7 +18,7 @@ class TestTimer extends Timer {
   override onTimer(now: number): void {
     this.fired.push({ name: this.name, deadline: this.armedFor });
     this.armedFor = NEVER;
-    this.then?.(now);
+    this.afterwards?.(now);
   }
 }
 
@@ -72,7 +72,7 @@ describe('TimerTable', () => {
 
   test('never fires more in one poll than it held, though timers arm themselves for now', () => {
     const { timers, list, fired, arm } = table(3);
-    for (const timer of list) timer.then = (now) => arm(timer.name, now);
+    for (const timer of list) timer.afterwards = (now) => arm(timer.name, now);
     arm(0, 1);
     arm(1, 1);
     arm(2, 1);
@@ -88,7 +88,7 @@ describe('TimerTable', () => {
     arm(1, 2);
     arm(2, 3);
     arm(3, 4);
-    list[0]!.then = () => {
+    list[0]!.afterwards = () => {
       timers.remove(list[1]!);
       timers.disarm(list[2]!);
     };

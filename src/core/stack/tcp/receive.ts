@@ -23,7 +23,7 @@ import { ABORT } from './application.ts';
 import { congestionOnAck, congestionOnFastRetransmit, congestionOnRecoveryAck } from './congestion.ts';
 import { INITIAL_CWND, MAX_CWND, MAX_RECEIVE_WINDOW, RECEIVE_WINDOW_SHIFT, TIMESTAMPS_LENGTH } from './constants.ts';
 import { enterTimeWait, textArrives } from './pass-on.ts';
-import { discardAcknowledged, retransmitFirst, sendAckNow, sendSynAck } from './send.ts';
+import { discardAcknowledged, retransmitFirst, sendAckNow, sendResetAt, sendSynAck } from './send.ts';
 import { TCP_STATE } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
@@ -68,6 +68,7 @@ export function acceptConnection(s: TcpStack, t: Tcb): void {
   t.consumedSeq = t.sndNxt;
   // Not scaled in a SYN (RFC 7323 §2.2); the first ACK announces the rest.
   t.rcvAdv = (t.rcvNxt + Math.min(65535, MAX_RECEIVE_WINDOW, t.app.space())) | 0;
+  t.acceptedAt = s.clock.now;
   t.rttStart = s.clock.now;
   t.rttSeq = t.sndNxt;
   s.setState(t, TCP_STATE.SYN_RECEIVED);
@@ -186,12 +187,11 @@ function challenge(s: TcpStack, t: Tcb): void {
 
 /** The acknowledgement and window of an acceptable segment. Returns false when the segment is to be dropped. */
 function ackArrives(s: TcpStack, t: Tcb, ack: number, seq: number, rawWindow: number, pure: boolean): boolean {
-  if (seqGt(ack, t.sndMax)) {
-    challenge(s, t);
-    return false;
-  }
   if (t.state === TCP_STATE.SYN_RECEIVED) {
-    if (seqLe(ack, t.sndUna)) return false;
+    if (seqLe(ack, t.sndUna) || seqGt(ack, t.sndMax)) {
+      sendResetAt(s, t, ack);
+      return false;
+    }
     s.setState(t, TCP_STATE.ESTABLISHED);
     s.counters.established++;
     t.sndWl1 = seq;
@@ -205,6 +205,10 @@ function ackArrives(s: TcpStack, t: Tcb, ack: number, seq: number, rawWindow: nu
     t.rttStart = -1;
     s.readable(t, t.ending);
     return true;
+  }
+  if (seqGt(ack, t.sndMax)) {
+    challenge(s, t);
+    return false;
   }
 
   const wnd = rawWindow << t.sndScale;

@@ -150,6 +150,13 @@ export function sendReset(s: TcpStack, t: Tcb): void {
   out.sendTcp4(t.guestMac, t.remoteAddress, t.guestAddress, HEADER, 0, t.mss);
 }
 
+/** RST to an ACK that doesn't fit the handshake, at the place that it names (RFC 9293 §3.10.7.4); the connection goes on. */
+export function sendResetAt(s: TcpStack, t: Tcb, seq: number): void {
+  const out = s.out;
+  tcpEmit(out.region.bytes, out.l4, t.remotePort, t.guestPort, seq, 0, HEADER, TCP.RST, 0);
+  out.sendTcp4(t.guestMac, t.remoteAddress, t.guestAddress, HEADER, 0, t.mss);
+}
+
 /** SYN-ACK with MSS, and window scale and timestamps where the guest offered them (RFC 7323 §1.3). */
 export function sendSynAck(s: TcpStack, t: Tcb): void {
   const out = s.out;

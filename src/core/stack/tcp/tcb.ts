@@ -104,6 +104,8 @@ export abstract class Tcb extends Timer {
 
   // For people.
   readonly openedAt: number;
+  /** When the host's connection stood, and the guest's SYN was answered. */
+  acceptedAt = 0;
   lastActive: number;
   /** Payload bytes from the guest and to it. */
   rxBytes = 0;

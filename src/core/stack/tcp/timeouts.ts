@@ -28,15 +28,18 @@ export function timerDue(s: TcpStack, t: Tcb): void {
 function retransmitDue(s: TcpStack, t: Tcb): void {
   t.retries++;
   if (t.state === TCP_STATE.SYN_RECEIVED) {
-    if (s.clock.now - t.openedAt >= HANDSHAKE_LIMIT_MS) {
+    const limit = t.acceptedAt + HANDSHAKE_LIMIT_MS;
+    if (s.clock.now >= limit) {
       s.reset(t, ABORT.HANDSHAKE);
       return;
     }
     t.rto = Math.min(RTO_MAX_MS, t.rto * 2);
+    t.rttStart = -1;
     s.counters.retransmitted++;
     sendSynAck(s, t);
+    armRetransmit(s, t);
     // The last wait ends at the handshake's limit, not after it.
-    s.timers.arm(t, Math.min(t.deadline, t.openedAt + HANDSHAKE_LIMIT_MS));
+    if (t.deadline > limit) s.timers.arm(t, limit);
     return;
   }
   if (t.retries > MAX_RETRIES) {
