@@ -37,7 +37,7 @@ export function loadConfigFile(file: string): LoadedConfig {
 /** Checks the text of a file; `file` is only used in messages. An empty text stands for the defaults. */
 export function parseConfig(text: string, file: string): LoadedConfig {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'error' });
   const place = (offset: number) => {
     const { line, col } = lineCounter.linePos(offset);
     return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
@@ -57,7 +57,7 @@ export function parseConfig(text: string, file: string): LoadedConfig {
   const at = (path: readonly PropertyKey[]) => place(offsetOf(document, path));
   if (result.success) return { config: result.data, file, at };
 
-  const issues = withoutConsequences(result.error.issues);
+  const issues = withoutConsequences(result.error.issues, value);
   const complaints = issues.flatMap((issue) => complaintsOf(issue, document, value));
   const first = complaints.reduce((a, b) => (b.offset < a.offset ? b : a));
   throw first.toError(place(first.offset));
@@ -66,13 +66,23 @@ export function parseConfig(text: string, file: string): LoadedConfig {
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number];
 
 /** Without keys that are missing where an unknown one stands beside: that one is most likely the same, mistyped. */
-function withoutConsequences(issues: readonly Issue[]): Issue[] {
+function withoutConsequences(issues: readonly Issue[], value: unknown): Issue[] {
   const mistyped = new Set(issues.filter(({ code }) => code === 'unrecognized_keys').map(({ path }) => pathText(path)));
-  return issues.filter((issue) => !(isMissing(issue) && mistyped.has(pathText(issue.path.slice(0, -1)))));
+  return issues.filter((issue) => !(isMissing(issue, value) && mistyped.has(pathText(issue.path.slice(0, -1)))));
 }
 
-function isMissing(issue: Issue): boolean {
-  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+/** Whether an issue is that a key is not there. */
+function isMissing(issue: Issue, value: unknown): boolean {
+  return issue.code !== 'unrecognized_keys' && issue.path.length > 0 && valueAt(value, issue.path) === undefined;
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined;
+    at = Reflect.get(at, key);
+  }
+  return at;
 }
 
 interface Complaint {
@@ -91,7 +101,7 @@ function complaintsOf(issue: Issue, document: Document, value: unknown): Complai
     }));
   }
   const inKey = issue.code === 'invalid_key';
-  const problem = inKey ? (issue.issues[0]?.message ?? issue.message) : problemOf(issue);
+  const problem = inKey ? (issue.issues[0]?.message ?? issue.message) : problemOf(issue, value);
   const offset = inKey ? keyOffsetOf(document, path.slice(0, -1), path.at(-1)) : offsetOf(document, path);
   return [
     {
@@ -102,9 +112,9 @@ function complaintsOf(issue: Issue, document: Document, value: unknown): Complai
   ];
 }
 
-function problemOf(issue: Issue): string {
+function problemOf(issue: Issue, value: unknown): string {
   if (issue.code === 'invalid_union') return '`mode` is one of nat, hostonly, segment, bridged';
-  if (isMissing(issue)) return 'this is missing';
+  if (isMissing(issue, value)) return 'this is missing';
   if (issue.code === 'invalid_type') {
     return issue.message.replace(/^Invalid input: /, '').replace(/record|object/, 'map of keys');
   }
@@ -144,12 +154,7 @@ function keyHint(key: string, path: readonly PropertyKey[], value: unknown): str
 
 /** The `mode` of the network that a path leads into. */
 function modeAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  let at: unknown = value;
-  for (const key of [...path.slice(0, 2), 'mode']) {
-    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined;
-    at = Reflect.get(at, key);
-  }
-  return at;
+  return valueAt(value, [...path.slice(0, 2), 'mode']);
 }
 
 /** Where the value at a path begins; of the nearest enclosing one where it is absent. */

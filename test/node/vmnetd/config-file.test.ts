@@ -134,18 +134,7 @@ describe('what is not YAML', () => {
   });
 
   it('never escapes as anything but a coded error', () => {
-    for (const text of [
-      '\0',
-      '{',
-      '[',
-      '&a',
-      '*a',
-      '!!binary x',
-      '? [a]\n: b',
-      'networks: {1: {2: 3}}',
-      '%YAML 9',
-      '"\\x"',
-    ]) {
+    for (const text of ['\0', '{', '[', '*a', '!!binary x', '? [a]\n: b', 'networks: {1: {2: 3}}', '"\\x"']) {
       expect(errorOf(text)).toBeInstanceOf(UserError);
     }
   });
