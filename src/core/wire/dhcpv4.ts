@@ -410,7 +410,7 @@ export class Dhcpv4Writer {
    * length.
    */
   finish(off: number): number {
-    this.bytes[this.at++] = DHCPV4_OPTION.END;
+    if (this.at < this.end) this.bytes[this.at++] = DHCPV4_OPTION.END;
     const padded = Math.min(off + DHCPV4_MIN_LENGTH, this.end);
     if (this.at < padded) {
       this.bytes.fill(0, this.at, padded);
