@@ -6,7 +6,7 @@
  * itself refuses as REQUEST_INVALID, and anything else as INTERNAL, logged with its stack.
  */
 
-import { type FastifyBaseLogger, type FastifyInstance, fastify } from 'fastify';
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import { UserError } from '../../shared/errors.ts';
 import type { Backend } from './backend.ts';
 import { guestRoutes } from './routes/guests.ts';
@@ -26,7 +26,11 @@ export interface ServerOptions {
 
 /** The server with all routes, not listening yet. */
 export function buildServer({ backend, runDir, logger }: ServerOptions): FastifyInstance {
-  const common = { bodyLimit: BODY_BYTES_MAX, disableRequestLogging: true, forceCloseConnections: true } as const;
+  const common = {
+    bodyLimit: BODY_BYTES_MAX,
+    logController: new LogController({ disableRequestLogging: true }),
+    forceCloseConnections: true,
+  } as const;
   const server: FastifyInstance = fastify(logger === undefined ? common : { ...common, loggerInstance: logger });
   server.setErrorHandler((error, request, reply) => {
     const known = toUserError(error, runDir);

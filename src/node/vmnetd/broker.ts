@@ -162,6 +162,7 @@ function explain(error: unknown, plan: NetworkPlan, attach: AttachTap): unknown 
   if (error instanceof NetdError) {
     const network = plan.name;
     if (error.code === 'POOL_EMPTY') return new UserError('POOL_EMPTY', { network });
+    if (error.code === 'PORTS_FULL') return new UserError('PORTS_FULL', { network, limit: GUESTS_MAX });
     if (error.code === 'ADDRESS_TAKEN') {
       return new UserError('GUEST_ADDRESS_TAKEN', { network, address: ipv4ToString(attach.address) });
     }

@@ -133,7 +133,7 @@ export class Daemon implements Backend {
       if (kind === undefined) throw new UserError('PORT_UNKNOWN', { network, port });
       if (kind !== 'tap') throw new UserError('PORT_NOT_DETACHABLE', { network, port, kind });
     }
-    await supervisor.detach(port);
+    await busyIfGone(network, supervisor.detach(port));
   }
 
   shutdown(): void {
@@ -145,6 +145,12 @@ export class Daemon implements Backend {
     this.#stopping = true;
     this.#stopWatching();
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop()));
+  }
+
+  /** Lets go of every netd, as the end of this process would. */
+  abandon(): void {
+    this.#stopWatching();
+    for (const supervisor of this.#supervisors.values()) supervisor.abandon();
   }
 
   // ---- inside -------------------------------------------------------------------------------------------------------

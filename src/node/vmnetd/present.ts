@@ -37,12 +37,14 @@ export function presentFlow(network: string, flow: FlowInfo): Flow {
 }
 
 export function presentGuest(network: string, attach: AttachTap, result: AttachResult): Guest {
+  // A network without DHCP knows of no addresses, but a guest may bring its own.
+  const address = result.address === 0 ? attach.address : result.address;
   return {
     network,
     port: result.port,
     interface: attach.interface,
     mac: macToString(attach.mac),
-    address: result.address === 0 ? null : `${ipv4ToString(result.address)}/${result.prefixLength}`,
+    address: address === 0 ? null : `${ipv4ToString(address)}/${result.prefixLength}`,
     gateway: result.gateway === 0 ? null : ipv4ToString(result.gateway),
     dns: result.dns.map(ipv4ToString),
     domain: result.domain,
