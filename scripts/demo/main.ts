@@ -189,7 +189,8 @@ class Demo {
 
   async #picture(): Promise<void> {
     this.#status = await this.#daemon.status();
-    this.#topology = (await this.#daemon.must(['status'])).trimEnd();
+    const picture = await this.#daemon.must(['status']);
+    this.#topology = picture.slice(Math.max(0, picture.indexOf('vmnet8 ·'))).trimEnd();
     this.#narrator.say(`\n${this.#topology.replace(/^(?=.)/gm, '  ')}`);
   }
 

@@ -20,7 +20,7 @@ export interface StepRecord {
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const LABEL_WIDTH = 20;
-const TEXT_WIDTH = 46;
+const TEXT_WIDTH = 52;
 
 export class Narrator {
   readonly #silent: boolean;
