@@ -267,7 +267,10 @@ function peekBehindWaste(fd: number, at: number, length: number, skip: number): 
   if (done) copied = receiveBehindWaste(fd, at, length, skip);
   if (copied < 0) return copied;
   if (copied > skip) return copied - skip;
-  return done || copied === 0 ? 0 : IO.WOULD_BLOCK;
+  if (!done && copied > 0) return IO.WOULD_BLOCK;
+  // The read ended well at the bytes to skip, so an error is still pending behind them.
+  const broken = getOption(fd, SOL_SOCKET, SO_ERROR, 1) === 0 ? optionWord(0) : 0;
+  return broken === 0 ? 0 : errnoToIo(broken);
 }
 
 /** One `recvmsg` whose leading parts all lie on one waste buffer; returns the bytes of all parts, or an IO code. */

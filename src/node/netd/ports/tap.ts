@@ -93,11 +93,11 @@ export class TapPort implements CablePort {
     if ((events & EPOLLOUT) !== 0) this.drain();
     for (let i = 0; i < RX_BUDGET && this.fd >= 0; i += 1) {
       const length = read(this.fd, this.rxAddress, RX_LENGTH);
-      if (length >= 0) {
+      if (length >= VNET_HDR) {
         this.receive(length - VNET_HDR);
         continue;
       }
-      const error = errno();
+      const error = length < 0 ? errno() : ENODEV;
       if (error === EBADFD || error === ENODEV || (events & (EPOLLERR | EPOLLHUP)) !== 0) {
         this.host.portEnded(this, 'tapGone');
       } else if (error !== EAGAIN && error !== EINTR) {
