@@ -36,6 +36,8 @@ class Demo {
   readonly #daemon: Daemon = daemonHere();
   readonly #startedAt = performance.now();
   readonly #guests: DemoGuest[] = [];
+  /** What is on its way up: an interruption has to wait for it, or it would stay behind. */
+  #starting: Promise<unknown> = Promise.resolve();
   #server: FileServer | null = null;
   #closing: Promise<void> | null = null;
   // What the JSON says.
@@ -100,6 +102,7 @@ class Demo {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       this.#server?.close();
+      await this.#starting;
       await Promise.all(this.#guests.map((guest) => guest.stop().catch(() => {})));
       await this.#daemon.stop();
     })();
@@ -113,7 +116,9 @@ class Demo {
     );
     const up = await this.#narrator.step('comes up', async () => {
       const before = performance.now();
-      await this.#daemon.up();
+      const starting = this.#daemon.up();
+      this.#starting = starting.catch(() => {});
+      await starting;
       const seconds = Number(((performance.now() - before) / 1000).toFixed(3));
       this.#status = await this.#daemon.status();
       const { subnet, gateway, pid } = await this.#daemon.network('vmnet8');
@@ -141,8 +146,12 @@ class Demo {
     };
     let started: DemoGuest | null = null;
     const up = await hold(kind === 'vm' ? 'boots' : 'starts', async () => {
-      started = await start();
-      this.#guests.push(started);
+      const starting = start().then((guest) => {
+        this.#guests.push(guest);
+        return guest;
+      });
+      this.#starting = starting.catch(() => {});
+      started = await starting;
       const kernel = (await started.must('uname -r')).trim();
       return { text: kind === 'vm' ? `Linux ${kernel}, eth0 is virtio-net` : 'eth0 is a TAP', figures: { kernel } };
     });
@@ -223,7 +232,8 @@ async function main(): Promise<number> {
   const demo = new Demo(narrator);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      if (!json) process.stdout.write('\n  taking everything down …\n');
+      narrator.say('\n  taking everything down …');
+      narrator.end();
       void demo.close().then(() => process.exit(130));
     });
   }

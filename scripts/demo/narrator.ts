@@ -23,7 +23,8 @@ const LABEL_WIDTH = 20;
 const TEXT_WIDTH = 52;
 
 export class Narrator {
-  readonly #silent: boolean;
+  #silent: boolean;
+  #ended = false;
   readonly #coloured: boolean;
   readonly #turning: boolean;
 
@@ -38,6 +39,12 @@ export class Narrator {
     if (!this.#silent) process.stdout.write(`${text}\n`);
   }
 
+  /** Says nothing more and begins no further step: the demo was interrupted. */
+  end(): void {
+    this.#silent = true;
+    this.#ended = true;
+  }
+
   /** A heading over the steps of one guest. */
   chapter(title: string, remark = ''): void {
     this.say(`\n  ${this.#paint(title, 1)}${remark === '' ? '' : this.#paint(`  ${remark}`, 2)}`);
@@ -50,6 +57,7 @@ export class Narrator {
 
   /** Runs one step and tells how it went. Resolves to its record; a step that throws did not hold. */
   async step(step: string, task: () => Promise<Finding>): Promise<StepRecord> {
+    if (this.#ended) return { step, ok: false, ms: 0, text: 'interrupted', figures: {} };
     const startedAt = performance.now();
     const stopSpinner = this.#spin(step);
     let ok = true;
@@ -78,6 +86,7 @@ export class Narrator {
     if (!this.#turning) return () => {};
     let frame = 0;
     const draw = (): void => {
+      if (this.#ended) return;
       process.stdout.write(`\r\u001b[2K  ${this.#paint(FRAMES[frame++ % FRAMES.length] ?? '', 36)} ${step} …`);
     };
     draw();
