@@ -138,22 +138,29 @@ class Transcript {
       this.line++;
       const text = raw.replace(/(^|\s)#.*$/, '').trim();
       if (text === '') continue;
-      try {
-        this.step(text);
-      } catch (error) {
-        const history = this.history.slice(-12).map((entry) => `    ${entry}`);
-        const message = error instanceof Error ? error.message : String(error);
-        const stack = error instanceof TranscriptError ? '' : `\n${error instanceof Error ? error.stack : ''}`;
-        throw new TranscriptError(
-          [`${this.name}:${this.line}: ${text}`, `  ${message}`, '  what happened before:', ...history].join('\n') +
-            stack,
-        );
-      }
+      this.guarded(text, () => this.step(text));
       this.history.push(`${String(this.line).padStart(3)} ${text}`);
     }
-    this.line++;
-    this.flush();
-    this.nothingMore('the transcript ends');
+    this.guarded('(end)', () => {
+      this.flush();
+      this.nothingMore('the transcript ends');
+    });
+  }
+
+  /** Does a line; an error of it, or of the network, is told with the line and with what led to it. */
+  private guarded(text: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      const lines = [
+        `${this.name}:${this.line}: ${text}`,
+        `  ${error instanceof Error ? error.message : String(error)}`,
+      ];
+      if (!(error instanceof TranscriptError)) lines.push(String(error instanceof Error ? error.stack : error));
+      if (this.history.length > 0)
+        lines.push('  what happened before:', ...this.history.slice(-12).map((l) => `    ${l}`));
+      throw new TranscriptError(lines.join('\n'));
+    }
   }
 
   private step(text: string): void {

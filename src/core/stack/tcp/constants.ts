@@ -17,5 +17,7 @@ export const RTO_MIN_MS = 200;
 export const RTO_MAX_MS = 60_000;
 /** Retransmissions of the same bytes before we give up: more than 100 s with back-off (RFC 9293 MUST-23). */
 export const MAX_RETRIES = 12;
+/** How long a guest with a closed window may leave probes unanswered. */
+export const PROBE_LIMIT_MS = 300_000;
 /** Length of the timestamps option with its padding (RFC 7323 appendix A). */
 export const TIMESTAMPS_LENGTH = 12;

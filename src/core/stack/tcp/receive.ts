@@ -95,13 +95,12 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
   let length = end - data;
   let fin = (flags & TCP.FIN) !== 0;
 
-  if (headerLength > TCP_HEADER && t.timestamps) {
-    tcpParseOptions(b, off, options);
-    if (options.timestamp && (flags & TCP.RST) === 0 && !timestampIsFresh(t, seq, options.tsVal)) {
-      s.counters.duplicate++;
-      challenge(s, t);
-      return;
-    }
+  const stamped = readTimestamp(t, b, off, headerLength);
+  if (stamped && (flags & TCP.RST) === 0 && seqLt(options.tsVal, t.tsRecent)) {
+    // Older than what we have had (PAWS, RFC 7323 §5.3 R1).
+    s.counters.duplicate++;
+    challenge(s, t);
+    return;
   }
 
   // Sequence number: keep what is new and inside of the window.
@@ -121,6 +120,9 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
     data += old;
     length -= old;
   }
+  // Acceptable, and not behind what is acknowledged: its timestamp is to be echoed (RFC 7323 §4.3).
+  if (stamped && ahead <= seqDiff(t.lastAckSent, t.rcvNxt)) t.tsRecent = options.tsVal;
+  const pure = length === 0 && !fin;
   if (length > window - Math.max(0, ahead)) {
     length = Math.max(0, window - Math.max(0, ahead));
     fin = false;
@@ -130,7 +132,7 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
 
   if ((flags & TCP.RST) !== 0) {
     // Exactly the next byte, or it may be forged (RFC 5961 §3.2).
-    if (seq === t.rcvNxt) resetArrives(s, t);
+    if (ahead === 0) resetArrives(s, t);
     else challenge(s, t);
     return;
   }
@@ -140,17 +142,17 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
     return;
   }
   if ((flags & TCP.ACK) === 0) return;
-  if (!ackArrives(s, t, tcpAck(b, off), seq, tcpWindow(b, off), length === 0 && !fin)) return;
+  if (!ackArrives(s, t, tcpAck(b, off), seq, tcpWindow(b, off), pure)) return;
 
   if (length === 0 && !fin) return;
   textArrives(s, t, region, data, length, seq, fin);
 }
 
-/** PAWS and the update of `tsRecent` (RFC 7323 §5.3, §4.3). */
-function timestampIsFresh(t: Tcb, seq: number, tsVal: number): boolean {
-  if (seqLt(tsVal, t.tsRecent)) return false;
-  if (seqLe(seq, t.lastAckSent)) t.tsRecent = tsVal;
-  return true;
+/** Reads the options of a segment that may have a timestamp; returns whether it has one. */
+function readTimestamp(t: Tcb, b: Uint8Array, off: number, headerLength: number): boolean {
+  if (headerLength === TCP_HEADER || !t.timestamps) return false;
+  tcpParseOptions(b, off, options);
+  return options.timestamp;
 }
 
 /** All of it was received before: a retransmission, a keep-alive, a window probe. Its ACK field still counts. */
@@ -228,7 +230,7 @@ function ackArrives(s: TcpStack, t: Tcb, ack: number, seq: number, rawWindow: nu
     t.sndWl2 = ack;
   }
   if (t.readable || t.sndUna !== t.consumedSeq) s.mark(t);
-  return true;
+  return t.state !== TCP_STATE.CLOSED;
 }
 
 /** The guest acknowledged new bytes. */

@@ -2,7 +2,7 @@
 
 import { ABORT } from './application.ts';
 import { congestionOnTimeout } from './congestion.ts';
-import { HANDSHAKE_LIMIT_MS, MAX_RETRIES, RTO_MAX_MS } from './constants.ts';
+import { HANDSHAKE_LIMIT_MS, MAX_RETRIES, PROBE_LIMIT_MS, RTO_MAX_MS } from './constants.ts';
 import { sendProbe, sendSynAck } from './send.ts';
 import { TCP_STATE } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
@@ -16,13 +16,22 @@ export function timerDue(s: TcpStack, t: Tcb): void {
   if (kind === TIMER.TIME_WAIT) {
     s.finish(t);
   } else if (kind === TIMER.PERSIST) {
-    t.retries++;
-    s.counters.windowProbes++;
-    sendProbe(s, t);
-    armPersist(s, t);
+    probeDue(s, t);
   } else if (kind === TIMER.RETRANSMIT) {
     retransmitDue(s, t);
   }
+}
+
+/** Probes go on for as long as the guest answers them, however long its window stays closed (RFC 9293 §3.8.6.1). */
+function probeDue(s: TcpStack, t: Tcb): void {
+  if (s.clock.now - t.lastActive >= PROBE_LIMIT_MS) {
+    s.reset(t, ABORT.GUEST_TIMEOUT);
+    return;
+  }
+  t.retries++;
+  s.counters.windowProbes++;
+  sendProbe(s, t);
+  armPersist(s, t);
 }
 
 function retransmitDue(s: TcpStack, t: Tcb): void {
@@ -42,6 +51,12 @@ function retransmitDue(s: TcpStack, t: Tcb): void {
     if (t.deadline > limit) s.timers.arm(t, limit);
     return;
   }
+  if (t.sndWnd === 0) {
+    // The guest took its window back. What was in flight is sent again when it opens; until then it is only probed.
+    goBack(t);
+    probeDue(s, t);
+    return;
+  }
   if (t.retries > MAX_RETRIES) {
     s.reset(t, ABORT.GUEST_TIMEOUT);
     return;
@@ -49,10 +64,14 @@ function retransmitDue(s: TcpStack, t: Tcb): void {
   s.counters.timeouts++;
   t.rto = Math.min(RTO_MAX_MS, t.rto * 2);
   congestionOnTimeout(t);
-  // Go back: everything unacknowledged is sent again as the window reopens, peeked anew from the application.
+  goBack(t);
+  s.mark(t);
+  armRetransmit(s, t);
+}
+
+/** Everything unacknowledged is sent again as windows allow, peeked anew from the application. */
+function goBack(t: Tcb): void {
   t.sndNxt = t.sndUna;
   t.rttStart = -1;
   t.readable = true;
-  s.mark(t);
-  armRetransmit(s, t);
 }
