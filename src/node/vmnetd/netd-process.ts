@@ -7,13 +7,16 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../shared/errors.ts';
 import { listenUnix } from '../linux/unix-stream.ts';
 
 /** A log that has grown beyond this is set aside as `.1` before a process appends to it. */
 const LOG_BYTES_MAX = 1024 * 1024;
+
+/** How far back the end of a log is searched. */
+const LAST_WORDS_BYTES = 16 * 1024;
 
 const PASSED_ON = ['PATH', 'LANG', 'TZ', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'];
 
@@ -30,12 +33,19 @@ export interface NetdPlace {
   logPath: string;
 }
 
+/** A netd that was started, and where in its log its own lines begin. */
+export interface SpawnedNetd {
+  child: ChildProcess;
+  logOffset: number;
+}
+
 /** Starts netd, listening on its control path. Resolves once the program runs; throws TOOL_MISSING when it cannot be found. */
-export async function spawnNetd(command: readonly string[], place: NetdPlace): Promise<ChildProcess> {
+export async function spawnNetd(command: readonly string[], place: NetdPlace): Promise<SpawnedNetd> {
   const { runDir, controlPath, logPath } = place;
   const [program = '', ...args] = command;
   const control = listenUnix(controlPath);
   const log = openLog(logPath);
+  const logOffset = fstatSync(log).size;
   try {
     // The run directory tells people which instance a process belongs to.
     const env: NodeJS.ProcessEnv = { VMNET_RUN_DIR: runDir };
@@ -46,7 +56,7 @@ export async function spawnNetd(command: readonly string[], place: NetdPlace): P
       child.once('error', reject);
     });
     child.unref();
-    return child;
+    return { child, logOffset };
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new UserError('TOOL_MISSING', { tool: program, package: 'util-linux' });
@@ -68,11 +78,19 @@ export function openLog(path: string): number {
   return openSync(path, 'a', 0o600);
 }
 
-/** The last line of a log, for an error message; empty when there is none. */
-export function lastLine(path: string): string {
+/**
+ * What a process said last, for an error message: the message of the exception that ended it, else its last line. Only
+ * what was logged behind `from` bytes counts, and of that the last 16 KiB. Empty when it said nothing.
+ */
+export function lastWords(path: string, from: number): string {
+  let text: string;
   try {
-    return readFileSync(path, 'utf8').trimEnd().split('\n').at(-1)?.slice(0, 300) ?? '';
+    const bytes = readFileSync(path);
+    text = bytes.subarray(Math.max(from, bytes.length - LAST_WORDS_BYTES)).toString('utf8');
   } catch {
     return '';
   }
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  const words = lines.findLast((line) => /^(Uncaught )?\w*Error\b.*:/.test(line)) ?? lines.at(-1) ?? '';
+  return words.slice(0, 300);
 }

@@ -33,7 +33,7 @@ import type { HostFacts } from './host-info.ts';
 import { compactJournal, JOURNAL_COMPACT_BYTES, loadJournal, openJournal } from './lease-journal.ts';
 import type { Log } from './log.ts';
 import { type HeldByNetd, NetdClient, NetdError } from './netd-client.ts';
-import { lastLine, type NetdPlace, spawnNetd } from './netd-process.ts';
+import { lastWords, type NetdPlace, spawnNetd } from './netd-process.ts';
 import type { NetdPlan, NetworkPlan } from './plan.ts';
 import { identify, isAlive, type ProcessIdentity, signal, waitUntilGone } from './process-identity.ts';
 
@@ -93,6 +93,8 @@ export class Supervisor {
   #restarting: Promise<void> | null = null;
   #backoffMs: number;
   #attempts = 0;
+  /** Where the lines of the running netd begin in its log. */
+  #logOffset = 0;
   #runningSince = 0;
   #adopted = false;
   /** How often netd was replaced because it died. */
@@ -268,7 +270,8 @@ export class Supervisor {
 
   /** Spawns a netd, configures it, and gives it the guests that are held. */
   async #launch(): Promise<void> {
-    const child = await spawnNetd(this.#context.netdCommand, this.#place);
+    const { child, logOffset } = await spawnNetd(this.#context.netdCommand, this.#place);
+    this.#logOffset = logOffset;
     const exited = new Promise<string>((resolve) => {
       child.once('exit', (code, name) => resolve(name === null ? `exit code ${code}` : `ended by ${name}`));
     });
@@ -351,7 +354,7 @@ export class Supervisor {
     const livedMs = Date.now() - this.#runningSince;
     if (livedMs >= this.#context.timing.livedLong) this.#backoffMs = this.#context.timing.backoffFirst;
     this.#context.log.error(
-      { network: this.plan.name, pid: this.#netd?.pid, livedMs, lastWords: lastLine(this.#logPath) },
+      { network: this.plan.name, pid: this.#netd?.pid, livedMs, lastWords: lastWords(this.#logPath, this.#logOffset) },
       'netd died',
     );
     this.#state = 'restarting';
@@ -427,7 +430,7 @@ export class Supervisor {
   async #reasonOf(error: unknown, exited: Promise<string>, child: ChildProcess): Promise<Error> {
     if (error instanceof NetdError && error.code === 'CLOSED') {
       const how = child.exitCode !== null || child.signalCode !== null ? await exited : await within(exited, 500);
-      if (how !== null) return new Error(`${how}: ${lastLine(this.#logPath)}`);
+      if (how !== null) return new Error(`${how}: ${lastWords(this.#logPath, this.#logOffset)}`);
     }
     return error instanceof Error ? error : new Error(String(error));
   }
