@@ -63,6 +63,9 @@ export class HeldGuest {
   async abandon(): Promise<Ending | null> {
     const before = this.#ended;
     this.#child.kill('SIGKILL');
+    // The shell's `cat` outlives it: our end of the channel is what it waits for, and its standard error keeps us awake.
+    this.#channel.destroy();
+    this.#child.stderr?.destroy();
     await this.ending;
     return before;
   }
