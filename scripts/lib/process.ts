@@ -62,6 +62,8 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
+const LAST_WORDS_MS = 300;
+
 /** A process that runs beside the test. */
 export class Background {
   readonly child: ChildProcess;
@@ -95,6 +97,13 @@ export class Background {
     this.child.on('close', () => {
       this.#gone = true;
       this.#tell();
+    });
+    // What it left running in the background may hold its output open for ever: the last words get a moment, no more.
+    this.child.on('exit', () => {
+      setTimeout(() => {
+        this.child.stdout?.destroy();
+        this.child.stderr?.destroy();
+      }, LAST_WORDS_MS).unref();
     });
   }
 
