@@ -1,5 +1,7 @@
 /** The command line as such: help, usage errors, colour, and a daemon that isn't there. */
 import { describe, expect, it } from 'vitest';
+import { guestName, networkName } from '../../src/node/cli/options.ts';
+import * as api from '../../src/shared/api.ts';
 import { runHere } from './fake-daemon.ts';
 
 const VERBS = ['up', 'down', 'status', 'ns', 'run', 'socket', 'ports', 'leases', 'flows'];
@@ -43,6 +45,9 @@ describe('a wrong command line', () => {
     [['ns', '--mtu', '68', '--', 'true'], "argument '68' is invalid", '576 to 65520'],
     [['ns', '--ip', '10.0.0.5', '--', 'true'], "argument '10.0.0.5' is invalid", 'A.B.C.D/LEN'],
     [['ns', '--ip', '10.0.0.5/24', '--ip', '10.0.0.6/24', '--', 'true'], '--ip was given 2 times for one NIC', '--net'],
+    [['ns', '--name', 'Web', '--', 'true'], "argument 'Web' is invalid", 'a-z, 0-9 and -'],
+    [['ns', '--net', 'lan', '--', 'true'], "argument 'lan' is invalid", 'vmnet0 … vmnet255'],
+    [['socket', 'vmnet256'], "argument value 'vmnet256' is invalid", 'vmnet0 … vmnet255'],
     [['ns'], "Missing required argument 'command'", '`vmnet ns --help`'],
     [['run', '--mac', '01:00:5e:00:00:01', '--', 'qemu'], 'is invalid', 'one station'],
     [['run', '--mac', '52:54:00', '--', 'qemu'], 'is invalid', 'six hexadecimal bytes'],
@@ -59,6 +64,26 @@ describe('a wrong command line', () => {
     expect(JSON.parse(stderr).error.code).toBe('USAGE');
     const passed = await runHere(['ns', '--', '', '--json'], { VMNET_RUN_DIR: '/nowhere' });
     expect(passed.stderr).toMatch(/^error COMMAND_NOT_FOUND/);
+  });
+});
+
+describe('names', () => {
+  it.each([
+    ['vmnet0', 'vmnet9', 'vmnet10', 'vmnet99', 'vmnet200', 'vmnet249', 'vmnet255', 'vmnet256', 'vmnet300', 'vmnet1000'],
+    ['vmnet', 'vmnet00', 'vmnet08', 'VMNET8', ' vmnet8', 'vmnet8 ', 'vmnet8\n', 'vmnet-1', 'eth0', ''],
+    ['web', 'a', 'A', 'a-b', '-a', 'a-', 'a_b', 'a.b', '7', 'x'.repeat(63), 'x'.repeat(64), 'é', 'a\n'],
+  ])('%s … are judged as the API judges them', (...names) => {
+    const takes = (parse: (value: string) => string, value: string): boolean => {
+      try {
+        return parse(value) === value;
+      } catch {
+        return false;
+      }
+    };
+    for (const name of names) {
+      expect([name, takes(networkName, name)]).toEqual([name, api.networkName.safeParse(name).success]);
+      expect([name, takes(guestName, name)]).toEqual([name, api.guestName.safeParse(name).success]);
+    }
   });
 });
 

@@ -15,14 +15,29 @@ export function jsonOption(): Option {
 
 /** `--net NAME`, given once to narrow a list. */
 export function filterOption(): Option {
-  return new Option('--net <network>', 'only this network');
+  return new Option('--net <network>', 'only this network').argParser(networkName);
 }
 
 /** `--net NAME`, once for each NIC. */
 export function networksOption(): Option {
   return new Option('--net <network>', 'network of a NIC; repeat it for more NICs (vmnet8 without it)').argParser(
-    appended,
+    (value, previous: string[] | undefined) => appended(networkName(value), previous),
   );
+}
+
+/** The name of a network, as `networkName` in shared/api.ts has it (which would load zod). */
+export function networkName(value: string): string {
+  const match = /^vmnet(0|[1-9]\d{0,2})$/.exec(value);
+  if (match === null || Number(match[1]) > 255) throw new InvalidArgumentError('A network is named vmnet0 … vmnet255.');
+  return value;
+}
+
+/** What a guest may be called: a DNS label, as `guestName` in shared/api.ts has it. */
+export function guestName(value: string): string {
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value)) {
+    throw new InvalidArgumentError('A name has 1 to 63 of a-z, 0-9 and -, and neither starts nor ends with -.');
+  }
+  return value;
 }
 
 /** A value of an option that may be given several times. */

@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import type { Guest, GuestRequest } from '../../../shared/api.ts';
 import { checkCommand, exitCodeFrom, findTool } from '../child.ts';
 import type { Client } from '../client.ts';
-import { appendedPrefix, jsonOption, networksOption, prose, requireFewer, wholeNumber } from '../options.ts';
+import { appendedPrefix, guestName, jsonOption, networksOption, prose, requireFewer, wholeNumber } from '../options.ts';
 import type { Context } from '../world.ts';
 
 const DESCRIPTION = `Run a command as a guest of a network.
@@ -45,7 +45,7 @@ export function define(program: Command, context: Context): void {
     .usage('[options] -- COMMAND [ARGUMENTS…]')
     .argument('<command...>', 'what to run')
     .addOption(networksOption())
-    .option('--name <name>', 'name for DNS and leases; MAC and address stay the same from run to run')
+    .option('--name <name>', 'name for DNS and leases; MAC and address stay the same from run to run', guestName)
     .option('--mtu <bytes>', "MTU of the NICs instead of the network's", wholeNumber(576, 65520))
     .option('--ip <address/len>', 'static address of a NIC; repeat it in the order of --net', appendedPrefix)
     .addOption(jsonOption().hideHelp())

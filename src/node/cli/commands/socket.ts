@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { UserError } from '../../../shared/errors.ts';
-import { jsonOption, prose } from '../options.ts';
+import { jsonOption, networkName, prose } from '../options.ts';
 import type { Context } from '../world.ts';
 
 const DESCRIPTION = `Print the path of a network's stream socket.
@@ -25,7 +25,7 @@ export function define(program: Command, context: Context): void {
     .command('socket')
     .summary("print the path for QEMU's -netdev stream")
     .description(prose(DESCRIPTION))
-    .argument('<network>', 'vmnet8, for example')
+    .argument('<network>', 'vmnet8, for example', networkName)
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(async (network: string, options: { json?: boolean }) => {
