@@ -9,7 +9,7 @@
  * Commands travel over the second serial port; the kernel's console goes to a file, whose end is quoted in errors.
  * `wrap` puts other commands in front of QEMU, such as `vmnet run --net vmnet8 --` or `nsenter …`.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { CommandChannel, type CommandResult } from './command-channel.ts';
@@ -81,7 +81,10 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
   const initrd = join(folder, 'initrd');
   const consoleFile = join(folder, 'console');
   writeFileSync(initrd, buildInitramfs(kernel, busybox, options.extraFiles));
+  // `wrap` may make another user of QEMU.
+  chmodSync(folder, 0o755);
   writeFileSync(consoleFile, '');
+  chmodSync(consoleFile, 0o666);
   const argv = [
     ...(options.wrap ?? []),
     'qemu-system-x86_64',

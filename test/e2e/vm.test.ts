@@ -86,9 +86,11 @@ function linuxVm(who: Who): void {
 
   it('and another VM on the same socket reach each other', async () => {
     expect(await vm.must('ping -c 2 -W 2 otto.vmnet.internal')).toContain('2 packets received');
-    await other.must('(nc -l -p 9 >/tmp/got </dev/null &) ; sleep 0.3');
+    // busybox's nc ends at its peer's FIN: the receiver must not send one before it has all.
+    await other.must('(sleep 120 | nc -l -p 9 >/tmp/got) >/dev/null 2>&1 & sleep 0.3');
     await vm.must('nc otto.vmnet.internal 9 </tmp/file', 120_000);
-    expect(await other.must('sleep 0.5; sha256sum /tmp/got')).toContain(patternDigest(LENGTH));
+    await other.must(`until [ "$(wc -c </tmp/got)" -ge ${LENGTH} ]; do sleep 0.1; done`, 30_000);
+    expect(await other.must('sha256sum /tmp/got')).toContain(patternDigest(LENGTH));
   });
 
   it('keeps its lease and its traffic when its neighbour is killed', async () => {
