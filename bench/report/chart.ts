@@ -48,7 +48,7 @@ export function chart(results: Results, labels: Map<string, string>): string {
   }
   const height = y;
   const caption = `${results.machine.cores} cores, Linux ${results.machine.kernel}, Node ${results.machine.node}; median of ${results.rounds} interleaved rounds`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="12" role="img">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -8 ${WIDTH} ${height - 10}" width="${WIDTH}" height="${height - 10}" font-family="-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="12" role="img">
 <title>TCP throughput of one stream in Gbit/s, from the guest and to the guest</title>
 ${text(LEFT, 16, 'TCP through NAT, one stream, namespace guest, Gbit/s', 'start', STRONG, 600, 14)}
 ${text(LEFT, 34, caption, 'start', TEXT, 400, 11)}

@@ -4,7 +4,7 @@ import type { Guest, Subject } from './subject.ts';
 /** No NAT and no guest: the client beside the server, over `lo`. The ceiling, and the check that the servers keep up. */
 export const loopback: Subject = {
   name: 'loopback',
-  label: 'loopback',
+  label: 'loopback (no NAT)',
   obstacle: async () => null,
   version: async () => null,
   async start(): Promise<Guest> {
