@@ -113,6 +113,7 @@ export class LabPort implements SwitchPort {
   readonly frames: SentFrame[] = [];
   /** Sees each frame instead of `frames`. */
   onFrame: ((frame: SentFrame) => void) | null = null;
+  /** Free bytes of the port's queue: what is transmitted takes of it until the test sets it anew. */
   roomBytes = Number.MAX_SAFE_INTEGER;
   private readonly lab: Lab;
   private readonly frame = new Frame(region(HEADROOM + MAX_FRAME + 64));
@@ -124,6 +125,7 @@ export class LabPort implements SwitchPort {
   transmit(frame: Frame): void {
     const sent = new SentFrame(frame, this.lab.clock.now);
     if (ethernetSrc(sent.bytes, 0) === GATEWAY_MAC) checkFromGateway(frame, sent);
+    if (this.roomBytes !== Number.MAX_SAFE_INTEGER) this.roomBytes = Math.max(0, this.roomBytes - sent.bytes.length);
     if (this.onFrame === null) this.frames.push(sent);
     else this.onFrame(sent);
   }

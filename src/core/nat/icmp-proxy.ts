@@ -13,13 +13,21 @@ import { type Counters, count } from '../base/stats.ts';
 import { Timer, type TimerTable } from '../base/timer-table.ts';
 import type { IcmpSender } from '../stack/icmp-sender.ts';
 import type { PacketOutput } from '../stack/packet-output.ts';
-import { ICMPV4, ICMPV4_HEADER, ICMPV4_UNREACHABLE, icmpv4Identifier, icmpv4Sequence } from '../wire/icmpv4.ts';
+import {
+  ICMPV4,
+  ICMPV4_HEADER,
+  ICMPV4_UNREACHABLE,
+  icmpv4EmitEcho,
+  icmpv4Identifier,
+  icmpv4Sequence,
+} from '../wire/icmpv4.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
 
 export const ICMP_IDLE_MS = 60_000;
 export const ICMP_FLOW_LIMIT = 1_024;
-const RECEIVE_BUDGET = 64;
+/** Replies taken from one socket at a time: more than the kernel queues, since no further edge tells of the rest. */
+const RECEIVE_BUDGET = 1_024;
 const MAX_PAYLOAD = 65_507;
 
 /** Pings of one guest to one destination under one identifier. */
@@ -108,7 +116,10 @@ export class IcmpProxy {
     flow.rxBytes += end - payload;
     const sequence = icmpv4Sequence(b, off);
     const sent = flow.socket!.sendEcho4(region, payload, end - payload, flow.hostAddress, sequence);
-    if (sent < 0) this.failed(sent, b, ip, end, src, mac);
+    if (sent >= 0) return;
+    // The socket has built its own header over the guest's, which is to be quoted.
+    icmpv4EmitEcho(b, off, ICMPV4.ECHO_REQUEST, flow.identifier, sequence, end - payload);
+    this.failed(sent, b, ip, end, src, mac);
   }
 
   /** Takes the replies that the host received for a flow. */

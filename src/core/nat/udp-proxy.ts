@@ -270,16 +270,8 @@ export class UdpProxy {
 
   private refused(mapping: UdpMapping): void {
     count(this.counters, 'refused');
-    this.env.icmp.errorAboutUdp(
-      mapping.guestMac,
-      mapping.guestAddress,
-      mapping.guestPort,
-      mapping.remoteAddress,
-      mapping.remotePort,
-      0,
-      ICMPV4.UNREACHABLE,
-      ICMPV4_UNREACHABLE.PORT,
-    );
+    const { guestMac, guestAddress, guestPort, remoteAddress, remotePort } = mapping;
+    this.env.icmp.portUnreachable(guestMac, guestAddress, guestPort, remoteAddress, remotePort);
   }
 }
 

@@ -13,6 +13,7 @@
  * Counters are those of every port: `tx…` what the cable brought to the gateway, `rx…` what the gateway sent.
  */
 
+import { macIsMulticast } from '../base/address.ts';
 import type { Clock, Region } from '../base/ports.ts';
 import { count } from '../base/stats.ts';
 import { CSUM, type Frame, GSO } from '../link/frame.ts';
@@ -114,7 +115,9 @@ export class Gateway implements SwitchPort {
     if (!arpIsValid(b, off, end)) return 'arpMalformed';
     const sender = arpSpa(b, off);
     const sha = arpSha(b, off);
-    if (this.inSegment(sender) && !this.isOurs(sender)) this.parts.neighbors.learn(sender, sha);
+    // A group's address as a station's would have our answers flooded.
+    if (sha === 0 || macIsMulticast(sha)) return 'arpMalformed';
+    if (this.isGuest(sender)) this.parts.neighbors.learn(sender, sha);
     const target = arpTpa(b, off);
     if (arpOp(b, off) !== ARP_OP.REQUEST || !this.isOurs(target)) return null;
     const out = this.parts.out;
@@ -134,15 +137,19 @@ export class Gateway implements SwitchPort {
     const protocol = ipv4Protocol(b, ip);
     const mac = ethernetSrc(b, frame.offset);
     if (ipv4IsFragment(b, ip)) return 'ipFragment';
-    if (frame.csum === CSUM.UNVERIFIED) {
+    const malformed = malformedL4(b, off, packetEnd, protocol);
+    if (malformed !== null) return malformed;
+    if (frame.csum === CSUM.UNVERIFIED && frame.gsoType === GSO.NONE) {
       if (!verifyL4(frame)) return 'l4Checksum';
-    } else if ((frame.csum === CSUM.PARTIAL || frame.gsoType !== GSO.NONE) && !offloadIsValid(frame)) {
+    } else if (!offloadIsValid(frame)) {
       return 'offloadMalformed';
     }
 
-    if (dst === BROADCAST || dst === this.broadcast) return this.toBroadcast(b, off, packetEnd, protocol);
+    if (dst === BROADCAST || dst === this.broadcast) return this.toBroadcast(b, off, protocol);
     if (dst >>> 28 === 0xe) return 'multicast';
-    if (!this.inSegment(src) || this.isOurs(src)) return 'foreignSource';
+    // RFC 1122 §3.3.6: such a packet is nobody's, and no error may answer it.
+    if ((b[frame.offset]! & 1) !== 0) return 'linkBroadcast';
+    if (!this.isGuest(src)) return 'foreignSource';
     if (dst === this.parts.host) {
       // The host has no adapter here, so its echo is ours to answer; everything else is a connection to the host.
       if (protocol === IP_PROTOCOL.ICMP) return this.ownIcmp(b, off, packetEnd, src, dst, mac);
@@ -167,24 +174,22 @@ export class Gateway implements SwitchPort {
     const region = frame.region;
     const b = region.bytes;
     if (nat === null) return 'noGateway';
+    // Before anything that may answer with an error: no error is about an error (RFC 1122 §3.2.2).
+    if (protocol === IP_PROTOCOL.ICMP && icmpv4Type(b, off) !== ICMPV4.ECHO_REQUEST) return 'icmpType';
     if (ipv4Ttl(b, ip) <= 1 && dst !== this.parts.host) {
       icmp.errorAbout(b, ip, end, mac, src, ICMPV4.TIME_EXCEEDED, ICMPV4_TIME_EXCEEDED.TTL);
       return 'ttlExceeded';
     }
     if (protocol === IP_PROTOCOL.TCP) {
-      if (!tcpIsValid(b, off, end)) return 'tcpMalformed';
       nat.tcpInput(region, off, end, src, dst, mac, false);
       return null;
     }
     if (protocol === IP_PROTOCOL.UDP) {
-      if (!udpIsValid(b, off, end)) return 'udpMalformed';
       const segment = frame.gsoType === GSO.UDP_L4 ? frame.gsoSize : 0;
       nat.udp.input(region, ip, off, end, src, dst, mac, segment);
       return null;
     }
     if (protocol === IP_PROTOCOL.ICMP) {
-      if (!icmpv4IsValid(b, off, end)) return 'icmpMalformed';
-      if (icmpv4Type(b, off) !== ICMPV4.ECHO_REQUEST) return 'icmpType';
       nat.icmp.input(region, ip, off, end, src, dst, mac);
       return null;
     }
@@ -207,7 +212,6 @@ export class Gateway implements SwitchPort {
     const b = region.bytes;
     if (protocol === IP_PROTOCOL.ICMP) return this.ownIcmp(b, off, end, src, dst, mac);
     if (protocol === IP_PROTOCOL.TCP) {
-      if (!tcpIsValid(b, off, end)) return 'tcpMalformed';
       if (nat === null) return 'noGateway';
       nat.tcpInput(region, off, end, src, dst, mac, true);
       return null;
@@ -216,7 +220,6 @@ export class Gateway implements SwitchPort {
       icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.PROTOCOL);
       return 'ipProtocol';
     }
-    if (!udpIsValid(b, off, end)) return 'udpMalformed';
     const port = udpDstPort(b, off);
     if (port === PORT_DNS && dns !== null && dst === this.parts.gateway) {
       this.parts.neighbors.learn(src, mac);
@@ -231,15 +234,14 @@ export class Gateway implements SwitchPort {
     return 'portUnreachable';
   }
 
-  private toBroadcast(b: Uint8Array, off: number, end: number, protocol: number): string | null {
-    if (protocol !== IP_PROTOCOL.UDP || !udpIsValid(b, off, end)) return 'broadcast';
+  private toBroadcast(b: Uint8Array, off: number, protocol: number): string | null {
+    if (protocol !== IP_PROTOCOL.UDP) return 'broadcast';
     if (udpDstPort(b, off) !== PORT_DHCP_SERVER || this.parts.dhcp === null) return 'broadcast';
     this.dhcp(b, off);
     return null;
   }
 
   private ownIcmp(b: Uint8Array, off: number, end: number, src: number, dst: number, mac: number): string | null {
-    if (!icmpv4IsValid(b, off, end)) return 'icmpMalformed';
     if (icmpv4Type(b, off) !== ICMPV4.ECHO_REQUEST) return 'icmpType';
     this.parts.icmp.replyEcho(b, off, end, mac, dst, src, icmpv4Identifier(b, off), icmpv4Sequence(b, off));
     return null;
@@ -255,12 +257,24 @@ export class Gateway implements SwitchPort {
     out.sendUdp4(dhcp.replyMac, dhcpServer, dhcp.replyAddress, length);
   }
 
-  private inSegment(address: number): boolean {
-    return (address & this.parts.mask) >>> 0 === this.parts.network;
+  /** An address that a guest may have: of the segment, neither ours nor that of the network or of all. */
+  private isGuest(address: number): boolean {
+    const { network, mask } = this.parts;
+    return (
+      (address & mask) >>> 0 === network && address !== network && address !== this.broadcast && !this.isOurs(address)
+    );
   }
 
   private isOurs(address: number): boolean {
     const { gateway, dhcpServer, host } = this.parts;
     return address !== 0 && (address === gateway || address === dhcpServer || address === host);
   }
+}
+
+/** Why the message at `off` is no header of its protocol; null when it is one, or of a protocol that we don't know. */
+function malformedL4(b: Uint8Array, off: number, end: number, protocol: number): string | null {
+  if (protocol === IP_PROTOCOL.TCP) return tcpIsValid(b, off, end) ? null : 'tcpMalformed';
+  if (protocol === IP_PROTOCOL.UDP) return udpIsValid(b, off, end) ? null : 'udpMalformed';
+  if (protocol === IP_PROTOCOL.ICMP) return icmpv4IsValid(b, off, end) ? null : 'icmpMalformed';
+  return null;
 }

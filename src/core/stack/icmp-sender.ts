@@ -10,8 +10,9 @@
 import { copyBytes, put16, put32 } from '../base/bytes.ts';
 import type { Clock } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
-import { ICMPV4, ICMPV4_HEADER, icmpv4EmitEcho, icmpv4EmitError } from '../wire/icmpv4.ts';
+import { ICMPV4, ICMPV4_HEADER, ICMPV4_UNREACHABLE, icmpv4EmitEcho, icmpv4EmitError } from '../wire/icmpv4.ts';
 import { IP_PROTOCOL, IPV4_DF, IPV4_HEADER, ipv4Emit } from '../wire/ipv4.ts';
+import { udpEmit } from '../wire/udp.ts';
 import type { PacketOutput } from './packet-output.ts';
 
 const BURST = 200;
@@ -23,7 +24,7 @@ export class IcmpSender {
   readonly counters: Counters = { sent: 0, rateLimited: 0 };
   private readonly out: PacketOutput;
   private readonly clock: Clock;
-  /** Source of errors: the gateway. */
+  /** Source of a router's errors: the gateway. */
   private readonly address: number;
   private readonly quote = new Uint8Array(IPV4_HEADER + QUOTED_L4);
   private tokens = BURST;
@@ -58,27 +59,18 @@ export class IcmpSender {
     put16(this.quote, IPV4_HEADER, srcPort);
     put16(this.quote, IPV4_HEADER + 2, dstPort);
     put32(this.quote, IPV4_HEADER + 4, seq);
-    this.sendQuote(mac, src, type, code);
+    this.sendQuote(mac, this.address, src, type, code);
   }
 
-  /** An error about a guest's datagram of `length` payload bytes that is no longer at hand. */
-  errorAboutUdp(
-    mac: number,
-    src: number,
-    srcPort: number,
-    dst: number,
-    dstPort: number,
-    length: number,
-    type: number,
-    code: number,
-  ): void {
+  /**
+   * Port unreachable about a guest's earlier datagram, in the name of the host that refused it, as traceroute and
+   * resolvers expect. The datagram is no longer at hand: what a guest matches by is rebuilt.
+   */
+  portUnreachable(mac: number, guest: number, guestPort: number, remote: number, remotePort: number): void {
     if (!this.allowed()) return;
-    ipv4Emit(this.quote, 0, IPV4_HEADER + 8 + length, 0, IPV4_DF, 64, IP_PROTOCOL.UDP, src, dst);
-    put16(this.quote, IPV4_HEADER, srcPort);
-    put16(this.quote, IPV4_HEADER + 2, dstPort);
-    put16(this.quote, IPV4_HEADER + 4, 8 + length);
-    put16(this.quote, IPV4_HEADER + 6, 0);
-    this.sendQuote(mac, src, type, code);
+    ipv4Emit(this.quote, 0, IPV4_HEADER + 8, 0, IPV4_DF, 64, IP_PROTOCOL.UDP, guest, remote);
+    udpEmit(this.quote, IPV4_HEADER, guestPort, remotePort, 8);
+    this.sendQuote(mac, remote, guest, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.PORT);
   }
 
   /** Answers an echo request `[off, end)` (ICMP header on) for one of our own addresses. */
@@ -103,10 +95,10 @@ export class IcmpSender {
     this.out.sendIcmp4(mac, from, to, length);
   }
 
-  private sendQuote(mac: number, to: number, type: number, code: number): void {
+  private sendQuote(mac: number, from: number, to: number, type: number, code: number): void {
     const out = this.out;
     const length = icmpv4EmitError(out.region.bytes, out.l4, type, code, 0, this.quote, 0, this.quote.length);
-    out.sendIcmp4(mac, this.address, to, length);
+    out.sendIcmp4(mac, from, to, length);
   }
 
   private allowed(): boolean {

@@ -62,6 +62,8 @@ export abstract class Tcb extends Timer {
   rcvNxt = 0;
   /** Right edge of the window that the guest was told of; never moves left (RFC 7323 §2.4). */
   rcvAdv = 0;
+  /** `rcvNxt` when the application's space was asked for last. */
+  spaceSeenAt = 0;
   /** Shift that our windows carry. */
   rcvScale = 0;
 
@@ -99,8 +101,6 @@ export abstract class Tcb extends Timer {
   spaceWanted = false;
   /** `rcvNxt` at which it was asked last. */
   spaceAskedAt = 0;
-  /** Waits for room in its port's queue. */
-  roomWanted = false;
 
   // For people.
   readonly openedAt: number;

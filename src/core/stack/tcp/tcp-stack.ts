@@ -93,7 +93,7 @@ export class TcpStack {
   private readonly hash: HalfSipHash;
   private dirty: Tcb[] = [];
   private working: Tcb[] = [];
-  private waiters: Tcb[] = [];
+  private waiters = new Set<Tcb>();
 
   constructor(environment: TcpEnvironment) {
     this.clock = environment.clock;
@@ -161,19 +161,12 @@ export class TcpStack {
 
   /** A port's queue drained: everyone who waits for room may try again. */
   roomAvailable(): void {
-    const list = this.waiters;
-    if (list.length === 0) return;
-    this.waiters = [];
-    for (const t of list) {
-      t.roomWanted = false;
-      this.mark(t);
-    }
+    for (const t of this.waiters) this.mark(t);
+    this.waiters.clear();
   }
 
   waitForRoom(t: Tcb): void {
-    if (t.roomWanted) return;
-    t.roomWanted = true;
-    this.waiters.push(t);
+    this.waiters.add(t);
   }
 
   /** Tells the guest by RST and breaks the connection. */
@@ -201,6 +194,7 @@ export class TcpStack {
     this.setState(t, TCP_STATE.CLOSED);
     t.timerKind = TIMER.NONE;
     this.timers.remove(t);
+    this.waiters.delete(t);
     t.held?.clear();
   }
 }
