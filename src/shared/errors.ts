@@ -94,6 +94,12 @@ export const ERRORS = {
     httpStatus: 409,
     exitCode: EXIT.DAEMON,
   },
+  STATE_IN_USE: {
+    message: 'The state directory {stateDir} is in use by another vmnetd (pid {pid})',
+    hint: 'Instances share nothing: give this one a VMNET_STATE_DIR of its own beside its VMNET_RUN_DIR.',
+    httpStatus: 409,
+    exitCode: EXIT.DAEMON,
+  },
   DAEMON_NOT_RUNNING: {
     message: 'No vmnetd runs in {runDir}',
     hint: 'Start it by `vmnet up --detach`. If it runs elsewhere, set VMNET_RUN_DIR as it has it (root and users have separate ones).',

@@ -63,6 +63,8 @@ export const RUN_FILES = {
 
 /** Names of files within the state directory. */
 export const STATE_FILES = {
+  /** Held locked by the one daemon that uses the directory; contains its pid. */
+  lock: 'lock',
   /** Subnets that were chosen for networks without one in the configuration. */
   networks: 'networks.json',
   leases: (network: string) => `${network}.leases.jsonl`,

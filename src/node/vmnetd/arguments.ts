@@ -14,6 +14,8 @@ export const USAGE = `vmnetd: the control plane of openvmnet. \`vmnet up\` start
   VMNET_RUN_DIR, VMNET_STATE_DIR   directories for sockets and logs, and for leases: separate instances
 `;
 
+const DESCRIPTOR = /^[1-9]\d{0,5}$/;
+
 export interface Arguments {
   command: 'run' | 'stop' | 'help' | 'version';
   configFile: string | null;
@@ -28,6 +30,12 @@ export function parseArguments(args: readonly string[]): Arguments {
     configFile: values.config ?? null,
     readyFd: values['ready-fd'] === undefined ? null : descriptorOf(values['ready-fd']),
   };
+}
+
+/** The ready descriptor of a command line that may be wrong otherwise: whoever started us wants to hear that, too. */
+export function findReadyFd(args: readonly string[]): number | null {
+  const text = args[args.indexOf('--ready-fd') + 1];
+  return args.includes('--ready-fd') && text !== undefined && DESCRIPTOR.test(text) ? Number(text) : null;
 }
 
 function parse(args: readonly string[]) {
@@ -51,7 +59,6 @@ function parse(args: readonly string[]) {
 }
 
 function descriptorOf(text: string): number {
-  const fd = Number(text);
-  if (/^\d{1,6}$/.test(text) && fd > 0) return fd;
+  if (DESCRIPTOR.test(text)) return Number(text);
   throw new UserError('USAGE', { problem: `--ready-fd ${text} is not a descriptor`, hint: 'See vmnetd --help.' });
 }

@@ -149,16 +149,7 @@ function checkNamespace(pid: number): void {
 
 /** Puts what went wrong into the operator's words. */
 function explain(error: unknown, plan: NetworkPlan, attach: AttachTap): unknown {
-  const { pid } = attach;
-  if (error instanceof NamespaceError) {
-    if (error.code === 'ENOENT' || error.code === 'ENXIO')
-      return new UserError('TUN_MISSING', { reason: error.message });
-    // EBUSY: another TAP of this name is open; EINVAL: an interface of another kind has the name.
-    if (error.code === 'EBUSY' || error.code === 'EINVAL') {
-      return new UserError('GUEST_INTERFACE_TAKEN', { pid, interface: attach.interface });
-    }
-    return new UserError('GUEST_NAMESPACE_DENIED', { pid, reason: error.message });
-  }
+  if (error instanceof NamespaceError) return explainNamespace(error, attach);
   if (error instanceof NetdError) {
     const network = plan.name;
     if (error.code === 'POOL_EMPTY') return new UserError('POOL_EMPTY', { network });
@@ -169,4 +160,13 @@ function explain(error: unknown, plan: NetworkPlan, attach: AttachTap): unknown 
     if (error.code === 'CLOSED') return new UserError('NETD_BUSY', { network });
   }
   return error;
+}
+
+function explainNamespace({ code, message }: NamespaceError, { pid, interface: name }: AttachTap): UserError {
+  if (message.includes('/dev/net/tun')) return new UserError('TUN_MISSING', { reason: message });
+  if (message.includes('spawn nsenter ENOENT'))
+    return new UserError('TOOL_MISSING', { tool: 'nsenter', package: 'util-linux' });
+  // EBUSY: another TAP of this name is open; EINVAL: an interface of another kind has the name.
+  if (code === 'EBUSY' || code === 'EINVAL') return new UserError('GUEST_INTERFACE_TAKEN', { pid, interface: name });
+  return new UserError('GUEST_NAMESPACE_DENIED', { pid, reason: message });
 }

@@ -8,26 +8,23 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { ipv4ToString } from '../../core/base/address.ts';
-import type { Flows, Guest, GuestRequest, Lease, NetworkState, NetworkStatus, Port, Status } from '../../shared/api.ts';
+import type { Flows, Guest, GuestRequest, Lease, Port, Status } from '../../shared/api.ts';
 import { UserError } from '../../shared/errors.ts';
 import type { Directories } from '../../shared/paths.ts';
 import type { Backend } from '../api/backend.ts';
 import { openRawIcmp } from '../linux/raw-icmp.ts';
-import type { NetdStatus } from '../netd/protocol.ts';
 import { Broker, type TapOpener } from './broker.ts';
 import { type HostFacts, HostWatch } from './host-info.ts';
 import { endLeftover, leftoverNetworks } from './leftovers.ts';
 import type { Log } from './log.ts';
 import { NetdError } from './netd-client.ts';
 import { NetdRegistry } from './netd-registry.ts';
+import { networkStatus } from './network-status.ts';
 import type { NetworkPlan } from './plan.ts';
-import { prefixToString } from './prefix.ts';
 import { presentFlow, presentLease, presentPort } from './present.ts';
 import { Supervisor, type SupervisorContext, TIMING } from './supervisor.ts';
 
 const MAINTENANCE_MS = 10_000;
-const STATUS_TIMEOUT_MS = 1000;
 /** The group that netd runs as when root starts it (nobody). */
 const NETD_GROUP = 65_534;
 
@@ -87,7 +84,9 @@ export class Daemon implements Backend {
         configFile,
         rootless: process.geteuid?.() !== 0,
       },
-      networks: await Promise.all(plans.map((plan) => this.#networkStatus(plan))),
+      networks: await Promise.all(
+        plans.map((plan) => networkStatus(plan, this.#supervisors.get(plan.name), this.#watch.facts)),
+      ),
     };
   }
 
@@ -229,68 +228,6 @@ export class Daemon implements Backend {
     const running = [...this.#supervisors.values()].filter(({ state }) => state === 'running');
     const rows = await Promise.all(running.map((supervisor) => rowsOf(supervisor).catch(() => [])));
     return rows.flat();
-  }
-
-  async #networkStatus(plan: NetworkPlan): Promise<NetworkStatus> {
-    const supervisor = this.#supervisors.get(plan.name);
-    const status =
-      supervisor?.state === 'running'
-        ? await supervisor.request('status', {}, STATUS_TIMEOUT_MS).catch(() => null)
-        : null;
-    const { hostAddress } = this.#watch.facts;
-    const ipv4 = plan.netd?.ipv4 ?? null;
-    const isNat = plan.mode === 'nat' && ipv4 !== null;
-    return {
-      name: plan.name,
-      mode: plan.mode,
-      subnet: plan.subnet === null ? null : prefixToString(plan.subnet),
-      pid: supervisor?.pid ?? null,
-      state: stateOf(supervisor),
-      gateway: isNat ? ipv4ToString(ipv4.gateway) : null,
-      host: isNat ? ipv4ToString(ipv4.host) : null,
-      hostAddress: isNat && hostAddress !== 0 ? ipv4ToString(hostAddress) : null,
-      mtu: plan.mtu,
-      socket: supervisor?.streamPath ?? null,
-      ports: status?.ports ?? 0,
-      leases: status?.leases ?? 0,
-      flows: status?.flows ?? 0,
-      restarts: supervisor?.restarts ?? 0,
-      rssBytes: status?.rssBytes ?? 0,
-      uptimeSeconds: Math.floor((status?.uptimeMs ?? 0) / 1000),
-      echo: status?.echo ?? 'unavailable',
-      warnings: [...plan.warnings, ...this.#warningsOf(plan, supervisor, status)],
-    };
-  }
-
-  #warningsOf(plan: NetworkPlan, supervisor: Supervisor | undefined, status: NetdStatus | null): string[] {
-    const warnings: string[] = [];
-    if (supervisor?.state === 'running' && status === null) warnings.push('its netd does not answer');
-    if (plan.mode !== 'nat') return warnings;
-    const { resolvers, hostAddress } = this.#watch.facts;
-    if (status?.echo === 'unavailable') {
-      warnings.push(
-        'guests cannot ping the outside: allow it by `sysctl -w net.ipv4.ping_group_range="0 2147483647"`, or run vmnetd as root',
-      );
-    }
-    if ((plan.resolvers ?? resolvers).length === 0) {
-      warnings.push('/etc/resolv.conf of the host names no IPv4 name server: guests resolve only names of the network');
-    }
-    if (hostAddress === 0)
-      warnings.push("the host has no address but loopback: guests cannot reach the host's services");
-    return warnings;
-  }
-}
-
-function stateOf(supervisor: Supervisor | undefined): NetworkState {
-  switch (supervisor?.state) {
-    case undefined:
-    case 'stopped':
-      return 'unavailable';
-    case 'running':
-    case 'failed':
-      return supervisor.state;
-    default:
-      return 'restarting';
   }
 }
 

@@ -7,7 +7,7 @@
 
 import { mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { UserError } from '../../shared/errors.ts';
 import { type Directories, directoriesOf, RUN_FILES, SOCKET_PATH_MAX } from '../../shared/paths.ts';
 
@@ -24,13 +24,27 @@ export function makeDirectories({ runDir, stateDir }: Directories): void {
 
 function makeOwnDirectory(directory: string, variable: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const { uid, mode } = statSync(directory);
+    mkdirWithParents(directory);
+    const stats = statSync(directory);
+    if (!stats.isDirectory()) throw new Error('it is not a directory');
     const own = process.getuid?.() ?? 0;
-    if (uid !== own) throw new Error(`it belongs to user ${uid}, not to ${own}`);
-    if ((mode & 0o022) !== 0) throw new Error('others may write to it (chmod go-w it)');
+    if (stats.uid !== own) throw new Error(`it belongs to user ${stats.uid}, not to ${own}`);
+    if ((stats.mode & 0o022) !== 0) throw new Error('others may write to it (chmod go-w it)');
   } catch (error) {
     throw new UserError('DIRECTORY_UNUSABLE', { directory, variable, reason: reasonOf(error) });
+  }
+}
+
+/** Node's own `recursive` never returns where a file system refuses with ENOENT, as /proc does. */
+function mkdirWithParents(directory: string, mayMakeParent = true): void {
+  try {
+    mkdirSync(directory, 0o700);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || !mayMakeParent || dirname(directory) === directory) throw error;
+    mkdirWithParents(dirname(directory));
+    mkdirWithParents(directory, false);
   }
 }
 
@@ -39,6 +53,7 @@ function reasonOf(error: unknown): string {
   const code = 'code' in error ? error.code : undefined;
   if (code === 'EACCES' || code === 'EPERM') return 'permission denied';
   if (code === 'EROFS') return 'the file system is read-only';
+  if (code === 'ENOENT') return 'it cannot be made there';
   if (code === 'ENOTDIR' || code === 'EEXIST') return 'a part of the path is not a directory';
   if (code === 'ENOSPC') return 'the disk is full';
   return error.message;

@@ -14,7 +14,7 @@ import { join, resolve } from 'node:path';
 import { EXIT, UserError } from '../../shared/errors.ts';
 import { type Directories, RUN_FILES } from '../../shared/paths.ts';
 import { VERSION } from '../version.ts';
-import { parseArguments, USAGE } from './arguments.ts';
+import { findReadyFd, parseArguments, USAGE } from './arguments.ts';
 import { Daemon } from './daemon.ts';
 import { checkSocketPaths, makeDirectories, ownDirectories } from './directories.ts';
 import { readHostRoutes } from './host-info.ts';
@@ -29,7 +29,7 @@ import { keepSubnets, readKeptSubnets } from './subnets.ts';
 // Sockets, logs and leases are for the owner alone.
 process.umask(0o077);
 
-let readyFd: number | null = null;
+let readyFd = findReadyFd(process.argv.slice(2));
 try {
   const args = parseArguments(process.argv.slice(2));
   readyFd = args.readyFd;
@@ -51,7 +51,7 @@ async function run(directories: Directories, configFile: string | null): Promise
     plan.networks.map(({ name }) => name),
   );
   makeDirectories(directories);
-  lockInstance(directories.runDir);
+  lockInstance(directories);
   process.chdir('/');
   keepSubnets(directories.stateDir, plan.chosen, kept);
   await serve(directories, file, plan.networks);
@@ -62,6 +62,10 @@ async function serve(directories: Directories, configFile: string | null, plans:
   const loading = Promise.all([import('../api/server.ts'), import('pino')]);
   const { pino } = await import('pino');
   const log = pino({ base: null }, pino.destination({ fd: openLog(join(runDir, RUN_FILES.log)), sync: true }));
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'vmnetd ends by a bug; its netds go on');
+    fail(error);
+  });
   let stop: () => void = () => {};
   const asked = new Promise<string>((resolve) => {
     stop = () => resolve('the API');
@@ -99,7 +103,7 @@ async function serve(directories: Directories, configFile: string | null, plans:
 async function stopLeftovers(directories: Directories): Promise<void> {
   const { runDir } = directories;
   makeDirectories(directories);
-  lockInstance(runDir);
+  lockInstance(directories);
   const registry = new NetdRegistry(runDir);
   await Promise.all(leftoverNetworks(runDir, registry).map((network) => endLeftover(runDir, network, registry)));
   rmSync(join(runDir, RUN_FILES.api), { force: true });

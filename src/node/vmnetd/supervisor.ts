@@ -33,9 +33,10 @@ import type { HostFacts } from './host-info.ts';
 import { compactJournal, JOURNAL_COMPACT_BYTES, loadJournal, openJournal } from './lease-journal.ts';
 import type { Log } from './log.ts';
 import { type HeldByNetd, NetdClient, NetdError } from './netd-client.ts';
+import { sameConfig, sameSubnet } from './netd-config.ts';
 import { lastWords, type NetdPlace, spawnNetd } from './netd-process.ts';
 import type { NetdPlan, NetworkPlan } from './plan.ts';
-import { identify, isAlive, type ProcessIdentity, signal, waitUntilGone } from './process-identity.ts';
+import { identify, type ProcessIdentity, signal, waitUntilGone } from './process-identity.ts';
 
 const ATTEMPTS_UNTIL_FAILED = 5;
 
@@ -220,7 +221,7 @@ export class Supervisor {
     const client = await this.#connect().catch(() => null);
     if (client === null) {
       // One that runs, but listens no more, would keep the network's addresses in use.
-      await killAndWait(this.#context.noted(this.plan.name));
+      await this.#kill(this.#context.noted(this.plan.name));
       return false;
     }
     this.#client = client;
@@ -405,7 +406,11 @@ export class Supervisor {
       client.close();
       if (netd !== null && (await waitUntilGone(netd, this.#context.timing.stop))) return;
     }
-    await killAndWait(netd);
+    await this.#kill(netd);
+  }
+
+  async #kill(netd: ProcessIdentity | null): Promise<void> {
+    if (netd !== null && signal(netd, 'SIGKILL')) await waitUntilGone(netd, this.#context.timing.stop);
   }
 
   /** Closes everything that is held for netd. */
@@ -436,36 +441,10 @@ export class Supervisor {
   }
 }
 
-async function killAndWait(netd: ProcessIdentity | null): Promise<void> {
-  if (netd === null || !isAlive(netd)) return;
-  signal(netd, 'SIGKILL');
-  await waitUntilGone(netd, TIMING.stop);
-}
-
 async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), timeoutMs);
   });
   return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
-}
-
-/** Whether a netd was started with the same plan: everything but what changes while it runs. */
-function sameConfig(config: NetdConfig, plan: NetdPlan): boolean {
-  const { leases: _leases, resolvers: _resolvers, hostAddress: _hostAddress, ...running } = config;
-  return canonical(running) === canonical(plan);
-}
-
-/** Whether guests of the one may stay guests of the other: same mode, same addresses. */
-function sameSubnet(config: NetdConfig, plan: NetdPlan): boolean {
-  return config.mode === plan.mode && canonical(config.ipv4) === canonical(plan.ipv4);
-}
-
-/** JSON with sorted keys. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }

@@ -202,16 +202,18 @@ describe('a request is refused', () => {
   });
 
   it.each([
-    ['EBUSY', 'GUEST_INTERFACE_TAKEN'],
-    ['EINVAL', 'GUEST_INTERFACE_TAKEN'],
-    ['ENOENT', 'TUN_MISSING'],
-    ['EPERM', 'GUEST_NAMESPACE_DENIED'],
-    ['NSENTER', 'GUEST_NAMESPACE_DENIED'],
-  ])('when opening the TAP fails with %s: %s', async (code, expected) => {
+    ['EBUSY', 'ioctl TUNSETIFF eth0: EBUSY', 'GUEST_INTERFACE_TAKEN'],
+    ['EINVAL', 'ioctl TUNSETIFF eth0: EINVAL', 'GUEST_INTERFACE_TAKEN'],
+    ['ENOENT', 'open /dev/net/tun: ENOENT', 'TUN_MISSING'],
+    ['EACCES', 'open /dev/net/tun: EACCES', 'TUN_MISSING'],
+    ['EPERM', 'ioctl TUNSETIFF eth0: EPERM', 'GUEST_NAMESPACE_DENIED'],
+    ['NSENTER', 'nsenter: cannot open /proc/1/ns/user', 'GUEST_NAMESPACE_DENIED'],
+    ['NSENTER', 'spawn nsenter ENOENT', 'TOOL_MISSING'],
+  ])('when opening the TAP fails with %s, %s: %s', async (code, message, expected) => {
     await start();
     const pid = await namespaced();
     const before = descriptors();
-    const broker = new Broker(() => Promise.reject(new NamespaceError(code, `it failed with ${code}`)));
+    const broker = new Broker(() => Promise.reject(new NamespaceError(code, message)));
     expect((await errorOf(broker.attach(supervisor, { pid, interface: 'eth0' }))).code).toBe(expected);
     expect(descriptors()).toEqual(before);
   });

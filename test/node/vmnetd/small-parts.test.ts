@@ -87,20 +87,35 @@ describe('directories', () => {
 });
 
 describe('the lock', () => {
+  const unlock = (fds: number[]) => {
+    for (const fd of fds) closeSync(fd);
+  };
+
   it('is held by one, who is named to the next', () => {
-    const fd = lockInstance(base);
-    const error = errorOf(() => lockInstance(base));
+    const directories = { runDir: base, stateDir: base };
+    const held = lockInstance(directories);
+    const error = errorOf(() => lockInstance(directories));
     expect(error.code).toBe('DAEMON_RUNS');
     expect(error.message).toBe(`vmnetd runs already in ${base} (pid ${process.pid})`);
-    closeSync(fd);
-    closeSync(lockInstance(base));
+    unlock(held);
+    unlock(lockInstance(directories));
+  });
+
+  it('keeps two instances from sharing leases', () => {
+    const [one, two] = [join(base, 'one'), join(base, 'two')];
+    for (const directory of [one, two]) mkdirSync(directory);
+    const held = lockInstance({ runDir: one, stateDir: base });
+    expect(errorOf(() => lockInstance({ runDir: two, stateDir: base })).code).toBe('STATE_IN_USE');
+    // The lock of the run directory was given back.
+    unlock(held);
+    unlock(lockInstance({ runDir: two, stateDir: base }));
   });
 
   it('forgets the pid of who held it before', () => {
     writeFileSync(join(base, 'lock'), '99999999999\n');
-    const fd = lockInstance(base);
+    const held = lockInstance({ runDir: base, stateDir: base });
     expect(readFileSync(join(base, 'lock'), 'utf8')).toBe(`${process.pid}\n`);
-    closeSync(fd);
+    unlock(held);
   });
 });
 
