@@ -67,6 +67,7 @@ export function acceptConnection(s: TcpStack, t: Tcb): void {
   t.recover = t.iss;
   t.consumedSeq = t.sndNxt;
   // Not scaled in a SYN (RFC 7323 §2.2); the first ACK announces the rest.
+  t.spaceSeenAt = t.rcvNxt;
   t.rcvAdv = (t.rcvNxt + Math.min(65535, MAX_RECEIVE_WINDOW, t.app.space())) | 0;
   t.acceptedAt = s.clock.now;
   t.rttStart = s.clock.now;
@@ -205,7 +206,7 @@ function ackArrives(s: TcpStack, t: Tcb, ack: number, seq: number, rawWindow: nu
     disarm(s, t);
     if (t.rttStart >= 0) rttSample(t, s.clock.now - t.rttStart);
     t.rttStart = -1;
-    s.readable(t, t.ending);
+    if (t.readable) s.mark(t);
     return true;
   }
   if (seqGt(ack, t.sndMax)) {

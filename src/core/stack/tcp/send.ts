@@ -20,6 +20,11 @@ const MAX_SEGMENT = 65535 - 20;
 /** Ethernet, IP and length prefix that a port may add to each segment that it cuts from a superframe. */
 const SEGMENT_OVERHEAD = 4 + 14 + 40;
 
+/** Bytes that a guest may send before its window is looked at again. */
+const WINDOW_STEP = 8_192;
+/** Window below which it is looked at with every acknowledgement. */
+const WINDOW_LOW = 32_768;
+
 /** All duties of one connection: discard what was acknowledged, send data and FIN, acknowledge. */
 export function output(s: TcpStack, t: Tcb): void {
   discardAcknowledged(t);
@@ -65,14 +70,25 @@ function sendData(s: TcpStack, t: Tcb): boolean {
       }
       length = Math.min(length, segments * t.mss);
     }
-    const n = t.app.peek(s.out.region, s.out.l4 + headerLength, length, seqDiff(t.sndNxt, t.consumedSeq));
+    const at = s.out.l4 + headerLength;
+    const skip = seqDiff(t.sndNxt, t.consumedSeq);
+    const n = t.app.peek(s.out.region, at, length, skip);
     if (n > 0) {
       budget -= n;
-      // A short count means that the application has no more now; unless its end is near, an edge will tell of more.
+      // A short count means that the application has no more now: an edge will tell of more, unless its end is near.
+      // Then what comes next is looked at, so that FIN rides on the last bytes: a frame less, and a wakeup less.
       const drained = n < length;
-      if (drained && !t.ending) t.readable = false;
-      sendSegment(s, t, t.sndNxt, drained ? TCP.ACK | TCP.PSH : TCP.ACK, n);
-      advance(s, t, n);
+      const next = drained && t.ending ? t.app.peek(s.out.region, at + n, length - n, skip + n) : 1;
+      if (next === 0) endStream(s, t, n);
+      if (next === 0 || (drained && !t.ending)) t.readable = false;
+      const flags = (drained ? TCP.ACK | TCP.PSH : TCP.ACK) | (next === 0 ? TCP.FIN : 0);
+      sendSegment(s, t, t.sndNxt, flags, n);
+      advance(s, t, next === 0 ? n + 1 : n);
+      if (next < 0 && next !== IO.WOULD_BLOCK) {
+        // The error that ends the stream is told only once.
+        s.reset(t, ABORT.HOST_RESET);
+        return false;
+      }
     } else if (n === IO.WOULD_BLOCK) {
       t.readable = false;
     } else if (n === 0) {
@@ -102,14 +118,18 @@ function advance(s: TcpStack, t: Tcb, length: number): void {
   if (t.timerKind !== TIMER.RETRANSMIT) armRetransmit(s, t);
 }
 
-/** The application's stream ended: FIN, and the state that follows. */
+/** The application's stream ends `length` bytes after `sndNxt`. */
+function endStream(s: TcpStack, t: Tcb, length: number): void {
+  if (t.ended) return;
+  t.ended = true;
+  t.finSeq = (t.sndNxt + length) | 0;
+  if (t.state === TCP_STATE.ESTABLISHED) s.setState(t, TCP_STATE.FIN_WAIT_1);
+  else if (t.state === TCP_STATE.CLOSE_WAIT) s.setState(t, TCP_STATE.LAST_ACK);
+}
+
+/** FIN by itself, when nothing is left to carry it. */
 function sendFin(s: TcpStack, t: Tcb): void {
-  if (!t.ended) {
-    t.ended = true;
-    t.finSeq = t.sndNxt;
-    if (t.state === TCP_STATE.ESTABLISHED) s.setState(t, TCP_STATE.FIN_WAIT_1);
-    else if (t.state === TCP_STATE.CLOSE_WAIT) s.setState(t, TCP_STATE.LAST_ACK);
-  }
+  endStream(s, t, 0);
   if (t.sndNxt !== t.finSeq) return;
   sendSegment(s, t, t.sndNxt, TCP.FIN | TCP.ACK, 0);
   advance(s, t, 1);
@@ -195,11 +215,14 @@ function sendSegment(s: TcpStack, t: Tcb, seq: number, flags: number, payload: n
 }
 
 /**
- * The window to announce, bytes: what the application takes now, its right edge never moving left. It is asked only
- * when bytes arrived since the last time or an update is due.
+ * The window to announce, bytes: what the application takes now, its right edge never moving left. Asking costs a system
+ * call, so it is asked once the guest has used up some of it or has little left.
  */
 function updateWindow(t: Tcb): number {
-  if (t.ackNow && t.state <= TCP_STATE.FIN_WAIT_2) {
+  const window = seqDiff(t.rcvAdv, t.rcvNxt);
+  const used = seqDiff(t.rcvNxt, t.spaceSeenAt);
+  if (t.ackNow && t.state <= TCP_STATE.FIN_WAIT_2 && (used >= WINDOW_STEP || window < WINDOW_LOW)) {
+    t.spaceSeenAt = t.rcvNxt;
     const edge = windowEdge(t);
     const gain = seqDiff(edge, t.rcvAdv);
     // Silly window avoidance (RFC 9293 §3.8.6.2.2): the edge moves by a segment's worth, or not.
