@@ -77,7 +77,6 @@ function l3At(b: Uint8Array, off: number): number {
 
 /** The end of the IP packet at `l3`, or −1 when there is no valid one in `[l3, end)`. Ethernet padding is left out. */
 function packetEnd(b: Uint8Array, l3: number, end: number): number {
-  if (end <= l3) return -1;
   const etherType = get16(b, l3 - 2);
   if (etherType === ETHER_TYPE.IPV4) return ipv4IsValid(b, l3, end) ? l3 + ipv4TotalLength(b, l3) : -1;
   if (etherType === ETHER_TYPE.IPV6) return ipv6IsValid(b, l3, end) ? l3 + IPV6_HEADER + ipv6PayloadLength(b, l3) : -1;

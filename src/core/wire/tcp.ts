@@ -172,7 +172,7 @@ export function tcpParseOptions(b: Uint8Array, off: number, out: TcpOptions): vo
       at++;
       continue;
     }
-    if (at + 1 >= end) return;
+    // Of a kind in the very last byte this reads what lies behind the header, and the next line ends the walk.
     const length = b[at + 1]!;
     if (length < 2 || at + length > end) return;
     parseOption(b, at, kind, length, out);

@@ -295,14 +295,21 @@ describe('offloadIsValid', () => {
     expect(offloadIsValid(frame)).toBe(false);
   });
 
+  it('takes no superframe whose packet ends inside of its UDP header, even if the frame does not', () => {
+    const frame = superframe({ ...PLAIN, protocol: 'udp', payload: new Uint8Array(0), padding: 20 });
+    expect(offloadIsValid(frame)).toBe(true);
+    put16(frame.region.bytes, frame.offset + 16, 20 + 7);
+    expect(offloadIsValid(frame)).toBe(false);
+  });
+
   it('bounds how many segments a superframe makes', () => {
     const payload = new Uint8Array(MAX_UDP_SEGMENTS * 10);
     expect(segmentCount(superframe({ ...PLAIN, payload, gsoSize: MIN_TCP_GSO_SIZE }))).toBe(160);
     const udp = superframe({ ...PLAIN, protocol: 'udp', payload, gsoSize: 10 });
     expect(offloadIsValid(udp)).toBe(true);
     expect(segmentCount(udp)).toBe(MAX_UDP_SEGMENTS);
-    udp.gsoSize = 9;
-    expect(offloadIsValid(udp)).toBe(false);
+    const oneMore = new Uint8Array(MAX_UDP_SEGMENTS * 10 + 1);
+    expect(offloadIsValid(superframe({ ...PLAIN, protocol: 'udp', payload: oneMore, gsoSize: 10 }))).toBe(false);
   });
 
   it('makes whatever it takes safe to cut: no segment leaves its length, no byte of the source changes', () => {

@@ -249,6 +249,15 @@ describe('dhcpv4 writer', () => {
     }
   });
 
+  it('writes nothing at all where there is no room', () => {
+    const b = new Uint8Array(8).fill(0xa5);
+    const writer = new Dhcpv4Writer();
+    writer.start(b, 4, 4);
+    expect(writer.put8(DHCPV4_OPTION.MESSAGE_TYPE, 2)).toBe(false);
+    expect(writer.finish(0)).toBe(4);
+    expect(hexOf(b)).toBe('a5'.repeat(8));
+  });
+
   it('refuses what an option can not hold', () => {
     const b = new Uint8Array(2000);
     const writer = new Dhcpv4Writer();
