@@ -307,6 +307,18 @@ describe.each(IMPLEMENTATIONS)('%s', (_name, make) => {
       expect(peek(socket, 10, 1)).toBe('l');
     });
 
+    test('after consuming, a skip counts from the first byte that is left', () => {
+      const { socket, far } = outside.connect(ears);
+      far.send('abcdefghij');
+      outside.settle();
+      expect(peek(socket, 10, 0)).toBe('abcdefghij');
+      socket.consume(4);
+      far.send('klmnopqrst');
+      outside.settle();
+      expect(peek(socket, 10, 10)).toBe('opqrst');
+      expect(peek(socket, 2, 6)).toBe('kl');
+    });
+
     test('survives a window of acknowledged and unacknowledged bytes that moves over a megabyte', () => {
       const { socket, far } = outside.connect(ears);
       const sent: string[] = [];

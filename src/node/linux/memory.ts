@@ -29,7 +29,8 @@ export function mapRegion(size: number): Region {
 
 /** The address of `length` bytes at `offset` of a region: checked here, computed nowhere else. Throws when out of bounds. */
 export function address(region: Region, offset: number, length: number): number {
-  if (offset < 0 || length < 0 || offset + length > region.bytes.length || region.base === 0) {
+  // Said positively: a NaN is in no bounds.
+  if (!(offset >= 0 && length >= 0 && offset + length <= region.bytes.length && region.base > 0)) {
     throw new RangeError(`address outside of its region: offset ${offset}, length ${length}`);
   }
   return region.base + offset;
