@@ -165,7 +165,7 @@ export class Network {
 
   /** Pulls a port's cable: the flows of the guests behind it end, their host sockets are reset. */
   detach(port: SwitchPort): void {
-    this.nat?.evict((mac) => this.switch.portOf(mac) === port);
+    this.nat?.evict((mac) => this.switch.lastPortOf(mac) === port);
     this.switch.detach(port);
   }
 

@@ -78,6 +78,12 @@ export class Switch {
     return this.byId.get(id) ?? null;
   }
 
+  /** The port that a station was last heard on, however long ago, if it was not forgotten for want of room. */
+  lastPortOf(mac: number): SwitchPort | null {
+    // Seen from time 0 no entry is too old.
+    return this.byId.get(this.fdb.find(Math.floor(mac / TWO_32), mac | 0, 0)) ?? null;
+  }
+
   /** All ports, in the order in which they were attached. */
   ports(): readonly SwitchPort[] {
     return this.members;
