@@ -14,7 +14,7 @@ export interface Resources {
   /** MB (10⁶ bytes) of netd. */
   rssPeakMb: number;
   rssEndMb: number;
-  /** Highest reading of the last third of the load against that of the middle third: 1 is flat. */
+  /** Highest reading while the load goes on for half as long again, against the highest of the first time: 1 is flat. */
   rssGrowth: number;
   /** CPU time of netd as a share of wall time, with one idle guest attached. */
   idleCpuPercent: number;

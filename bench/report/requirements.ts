@@ -104,10 +104,10 @@ function requirements(results: Results): Requirement[] {
       digits: 0,
     },
     {
-      what: 'netd RSS flat: last third against the middle',
+      what: 'netd RSS flat: its peak while the load goes on',
       value: resources?.rssGrowth ?? Number.NaN,
       sense: 'at most',
-      must: 1.05,
+      must: 1.1,
       unit: '×',
       digits: 3,
     },

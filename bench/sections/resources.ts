@@ -18,23 +18,18 @@ export async function measureResources(daemon: Daemon, plan: Plan, results: Resu
   try {
     const idleCpuPercent = await idleCpu(pid, plan.idleSeconds);
     say(`  idle CPU ${idleCpuPercent.toFixed(3)} %`);
-    const readings: number[] = [];
-    const sampler = setInterval(() => readings.push(residentMb(pid).now), 500);
-    await load(guest, plan.loadSeconds).finally(() => clearInterval(sampler));
+    const during = await peakDuring(pid, () => load(guest, plan.loadSeconds));
     const { now, peak } = residentMb(pid);
-    const third = Math.floor(readings.length / 3);
-    const middle = Math.max(...readings.slice(third, 2 * third));
-    const last = Math.max(...readings.slice(2 * third));
+    // Half as long again: a heap has its highest point within the first part, a leak does not.
+    const after = await peakDuring(pid, () => load(guest, plan.loadSeconds / 2));
     results.resources = {
       loadSeconds: plan.loadSeconds,
       rssPeakMb: peak,
       rssEndMb: now,
-      rssGrowth: last / middle,
+      rssGrowth: after / during,
       idleCpuPercent,
     };
-    say(
-      `  RSS ${now.toFixed(0)} MB at the end, ${peak.toFixed(0)} MB at most, last third × ${(last / middle).toFixed(3)}`,
-    );
+    say(`  RSS ${now.toFixed(0)} MB at the end, ${peak.toFixed(0)} MB at most, later × ${(after / during).toFixed(3)}`);
   } finally {
     await guest.stop();
   }
@@ -47,9 +42,19 @@ async function idleCpu(pid: number, seconds: number): Promise<number> {
   return (100 * (cpuMs(pid) - before.cpu)) / (performance.now() - before.at);
 }
 
-/** Streams both ways and connections, in slices that come round at least twice in every third of the time. */
+/** Highest resident memory in MB while a task runs. */
+async function peakDuring(pid: number, task: () => Promise<void>): Promise<number> {
+  let highest = residentMb(pid).now;
+  const sampler = setInterval(() => {
+    highest = Math.max(highest, residentMb(pid).now);
+  }, 250);
+  await task().finally(() => clearInterval(sampler));
+  return highest;
+}
+
+/** Streams both ways and connections, a slice of each in turn. */
 async function load(guest: Guest, seconds: number): Promise<void> {
-  const slice = Math.max(1, Math.round(seconds / 18));
+  const slice = Math.max(1, Math.round(seconds / 15));
   const until = performance.now() + seconds * 1000;
   const kinds: (() => Promise<number>)[] = [
     () => iperf(guest, 'up', slice, 4),
