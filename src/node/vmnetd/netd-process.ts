@@ -37,6 +37,8 @@ export interface NetdPlace {
 export interface SpawnedNetd {
   child: ChildProcess;
   logOffset: number;
+  /** How it ended, as text, once it has. */
+  exited: Promise<string>;
 }
 
 /** Starts netd, listening on its control path. Resolves once the program runs; throws TOOL_MISSING when it cannot be found. */
@@ -56,7 +58,10 @@ export async function spawnNetd(command: readonly string[], place: NetdPlace): P
       child.once('error', reject);
     });
     child.unref();
-    return { child, logOffset };
+    const exited = new Promise<string>((resolve) => {
+      child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `ended by ${signal}`));
+    });
+    return { child, logOffset, exited };
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new UserError('TOOL_MISSING', { tool: program, package: 'util-linux' });

@@ -20,40 +20,42 @@
  * Who calls it: daemon.ts, one supervisor a network. Nothing here runs once a frame.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { closeSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../shared/errors.ts';
 import { RUN_FILES, STATE_FILES } from '../../shared/paths.ts';
 import { closeAll } from '../linux/unix-fd.ts';
 import { listenUnix } from '../linux/unix-stream.ts';
-import type { AttachResult, AttachTap, NetdConfig, NetdEvent, Op, Requests } from '../netd/protocol.ts';
+import type { AttachResult, AttachTap, NetdConfig, Op, Requests } from '../netd/protocol.ts';
 import { type HeldGuest, HeldGuests } from './held-guests.ts';
 import type { HostFacts } from './host-info.ts';
 import { compactJournal, JOURNAL_COMPACT_BYTES, loadJournal, openJournal } from './lease-journal.ts';
 import type { Log } from './log.ts';
 import { type HeldByNetd, NetdClient, NetdError } from './netd-client.ts';
 import { sameConfig, sameSubnet } from './netd-config.ts';
-import { lastWords, type NetdPlace, spawnNetd } from './netd-process.ts';
+import { endProcess, NetdSession, type SessionOptions, type SessionTiming } from './netd-session.ts';
 import type { NetdPlan, NetworkPlan } from './plan.ts';
-import { identify, type ProcessIdentity, signal, waitUntilGone } from './process-identity.ts';
+import type { ProcessIdentity } from './process-identity.ts';
 
 const ATTEMPTS_UNTIL_FAILED = 5;
 
 /** Milliseconds. Tests have shorter ones. */
-export const TIMING = {
-  /** Wait before the first attempt to restart, and the longest. */
+export const TIMING: SupervisorTiming = {
   backoffFirst: 100,
   backoffMax: 5000,
-  /** A netd that lived so long begins with the first back-off again. */
   livedLong: 10_000,
-  /** For a fresh netd to load and answer. */
   start: 10_000,
-  /** For a running one to answer. */
   hello: 2000,
-  /** For netd to end when asked, then when killed. */
   stop: 3000,
 };
+
+export interface SupervisorTiming extends SessionTiming {
+  /** Wait before the first attempt to restart, and the longest. */
+  backoffFirst: number;
+  backoffMax: number;
+  /** A netd that lived so long begins with the first back-off again. */
+  livedLong: number;
+}
 
 /** What a supervisor needs of the daemon around it. */
 export interface SupervisorContext {
@@ -62,7 +64,7 @@ export interface SupervisorContext {
   readonly version: string;
   readonly netdCommand: readonly string[];
   readonly log: Log;
-  readonly timing: typeof TIMING;
+  readonly timing: SupervisorTiming;
   facts(): HostFacts;
   /** A raw ICMP socket for the network to own, where one is needed and permitted; else null. */
   openEcho(): number | null;
@@ -80,22 +82,21 @@ export class Supervisor {
   readonly guests = new HeldGuests();
   readonly #netdPlan: NetdPlan;
   readonly #context: SupervisorContext;
-  readonly #place: NetdPlace;
+  readonly #sessionOptions: SessionOptions;
   readonly #controlPath: string;
   readonly #streamPath: string;
   readonly #logPath: string;
   readonly #journalPath: string;
   #state: SupervisorState = 'stopped';
-  #client: NetdClient | null = null;
-  #netd: ProcessIdentity | null = null;
+  #session: NetdSession | null = null;
+  /** Guests that have lost their netd, to be handed to the next one. */
+  #waiting: HeldGuest[] = [];
   #stream: number | null = null;
   #echo: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #restarting: Promise<void> | null = null;
   #backoffMs: number;
   #attempts = 0;
-  /** Where the lines of the running netd begin in its log. */
-  #logOffset = 0;
   #runningSince = 0;
   #adopted = false;
   /** How often netd was replaced because it died. */
@@ -109,8 +110,17 @@ export class Supervisor {
     this.#controlPath = join(context.runDir, RUN_FILES.control(plan.name));
     this.#streamPath = join(context.runDir, RUN_FILES.stream(plan.name));
     this.#logPath = join(context.runDir, RUN_FILES.netdLog(plan.name));
-    this.#place = { runDir: context.runDir, controlPath: this.#controlPath, logPath: this.#logPath };
     this.#journalPath = join(context.stateDir, STATE_FILES.leases(plan.name));
+    this.#sessionOptions = {
+      place: { runDir: context.runDir, controlPath: this.#controlPath, logPath: this.#logPath },
+      timing: context.timing,
+      onEvent: (event) => {
+        if (event.event === 'removed') this.guests.remove(event.port);
+      },
+      onDeath: (session) => {
+        if (session === this.#session) this.#netdDied();
+      },
+    };
   }
 
   get state(): SupervisorState {
@@ -118,7 +128,7 @@ export class Supervisor {
   }
 
   get pid(): number | null {
-    return this.#state === 'running' ? (this.#netd?.pid ?? null) : null;
+    return this.#state === 'running' ? (this.#session?.process?.pid ?? null) : null;
   }
 
   get streamPath(): string {
@@ -143,7 +153,7 @@ export class Supervisor {
     this.#state = 'stopping';
     this.#clearTimer();
     await this.#restarting;
-    await this.#endNetd();
+    await this.#endSession();
     this.#release();
     rmSync(this.#controlPath, { force: true });
     rmSync(this.#streamPath, { force: true });
@@ -161,8 +171,8 @@ export class Supervisor {
   abandon(): void {
     this.#state = 'stopped';
     this.#clearTimer();
-    this.#client?.close();
-    this.#client = null;
+    this.#session?.leave();
+    this.#session = null;
     this.#release();
   }
 
@@ -187,10 +197,7 @@ export class Supervisor {
 
   /** Tells netd what changed on the host. */
   async update(facts: HostFacts): Promise<void> {
-    if (this.#state !== 'running') return;
-    await this.request('update', this.#dynamic(facts)).catch((error: unknown) => {
-      this.#context.log.warn({ network: this.plan.name, error: String(error) }, 'netd could not be told of the host');
-    });
+    if (this.#state === 'running') await this.#tell(facts);
   }
 
   /** Compacts the lease journal if it has grown too large. */
@@ -206,7 +213,7 @@ export class Supervisor {
   }
 
   #running(): NetdClient {
-    if (this.#state === 'running' && this.#client !== null) return this.#client;
+    if (this.#state === 'running' && this.#session !== null) return this.#session.client;
     throw new UserError('NETD_BUSY', { network: this.plan.name });
   }
 
@@ -218,35 +225,41 @@ export class Supervisor {
 
   /** Takes over a netd that runs already; false when there is none, or it had to be stopped to be replaced. */
   async #adopt(): Promise<boolean> {
-    const client = await this.#connect().catch(() => null);
-    if (client === null) {
-      // One that runs, but listens no more, would keep the network's addresses in use.
-      await this.#kill(this.#context.noted(this.plan.name));
+    const { noted, note, log, timing, version, facts } = this.#context;
+    const before = noted(this.plan.name);
+    const found = await NetdSession.discover(before, this.#sessionOptions);
+    if (found === null) {
+      // One that runs, but listens no more, would keep what it holds of the host.
+      await endProcess(before, timing.stop);
       return false;
     }
-    this.#client = client;
-    const hello = await client.request('hello', {}, this.#context.timing.hello).catch(() => null);
-    this.#netd = identify(hello?.pid ?? 0) ?? this.#context.noted(this.plan.name);
+    const { session, hello } = found;
+    this.#session = session;
     const config = hello?.config ?? null;
-    if (hello === null || config === null) {
-      await this.#endNetd();
-      return false;
-    }
-    const keepsGuests = sameSubnet(config, this.#netdPlan);
-    const held = keepsGuests ? await NetdClient.fetchDescriptors(this.#controlPath).catch(() => null) : null;
+    const mayKeep = config !== null && sameSubnet(config, this.#netdPlan);
+    const held = mayKeep ? await NetdClient.fetchDescriptors(this.#controlPath).catch(() => null) : null;
     if (held !== null) this.#takeOver(held);
-    if (held !== null && hello.version === this.#context.version && sameConfig(config, this.#netdPlan)) {
-      await client.request('update', this.#dynamic(this.#context.facts()));
-      this.#context.note(this.plan.name, this.#netd);
-      this.#context.log.info({ network: this.plan.name, pid: hello.pid }, 'adopted a running netd');
+    const isSame = hello?.version === version && config !== null && sameConfig(config, this.#netdPlan);
+    const details = { network: this.plan.name, pid: session.process?.pid, version: hello?.version };
+    if (held !== null && isSame && (await this.#tell(facts()))) {
+      note(this.plan.name, session.process);
+      log.info(details, 'adopted a running netd');
       return true;
     }
-    this.#context.log.info(
-      { network: this.plan.name, pid: hello.pid, version: hello.version },
-      'replacing a running netd',
-    );
-    await this.#endNetd();
+    log.info({ ...details, keepsGuests: held !== null }, 'replacing a running netd');
+    await this.#endSession();
     return false;
+  }
+
+  /** Tells netd what holds on the host now; false when it can't be told. */
+  async #tell(facts: HostFacts): Promise<boolean> {
+    try {
+      await this.#session?.client.request('update', this.#dynamic(facts));
+      return true;
+    } catch (error) {
+      this.#context.log.warn({ network: this.plan.name, error: String(error) }, 'netd could not be told of the host');
+      return false;
+    }
   }
 
   /** Keeps what a running netd has sent: its guests, its stream listener and its raw socket. */
@@ -271,35 +284,15 @@ export class Supervisor {
 
   /** Spawns a netd, configures it, and gives it the guests that are held. */
   async #launch(): Promise<void> {
-    const { child, logOffset } = await spawnNetd(this.#context.netdCommand, this.#place);
-    this.#logOffset = logOffset;
-    const exited = new Promise<string>((resolve) => {
-      child.once('exit', (code, name) => resolve(name === null ? `exit code ${code}` : `ended by ${name}`));
-    });
-    this.#netd = identify(child.pid ?? 0);
-    this.#context.note(this.plan.name, this.#netd);
+    const session = await NetdSession.launch(this.#context.netdCommand, this.#sessionOptions);
+    this.#session = session;
+    this.#context.note(this.plan.name, session.process);
     try {
-      this.#client = await this.#connect();
-      await this.#client.request('hello', {}, this.#context.timing.start);
       await this.#sendStart();
     } catch (error) {
-      throw await this.#reasonOf(error, exited, child);
+      throw await session.explain(error);
     }
     await this.#handGuestsAgain();
-  }
-
-  #connect(): Promise<NetdClient> {
-    let client: NetdClient | null = null;
-    const connecting = NetdClient.connect(this.#controlPath, {
-      onEvent: (event) => this.#receive(event),
-      onClose: () => {
-        if (this.#client === client) this.#netdDied();
-      },
-    });
-    return connecting.then((connected) => {
-      client = connected;
-      return connected;
-    });
   }
 
   async #sendStart(): Promise<void> {
@@ -318,16 +311,19 @@ export class Supervisor {
     }
   }
 
+  /** Gives a fresh netd the guests of its predecessor. One that it refuses is lost; if it ends meanwhile, the rest waits. */
   async #handGuestsAgain(): Promise<void> {
-    for (const guest of this.guests.takeLiving()) {
+    this.#waiting.push(...this.guests.takeLiving());
+    for (let guest = this.#waiting[0]; guest !== undefined; guest = this.#waiting[0]) {
       try {
         const { port } = await this.#attachTap(guest);
+        this.#waiting.shift();
         this.guests.add(port, guest);
       } catch (error) {
-        this.#context.log.error(
-          { network: this.plan.name, guest: guest.attach, error: String(error) },
-          'a guest could not be attached again',
-        );
+        if (!(error instanceof NetdError) || error.code === 'CLOSED' || error.code === 'TIMED_OUT') throw error;
+        this.#waiting.shift();
+        const details = { network: this.plan.name, guest: guest.attach, error: error.message };
+        this.#context.log.error(details, 'a guest could not be attached again');
         closeAll([guest.tap, guest.pidfd]);
       }
     }
@@ -337,16 +333,12 @@ export class Supervisor {
     return NetdClient.requestWithDescriptors(this.#controlPath, 'attachTap', attach satisfies AttachTap, [tap, pidfd]);
   }
 
-  #receive(event: NetdEvent): void {
-    if (event.event === 'removed') this.guests.remove(event.port);
-  }
-
   #becomeRunning(): void {
     this.#state = 'running';
     this.#attempts = 0;
     this.#runningSince = Date.now();
     // It may have died since it was ready.
-    if (this.#client?.closed !== false) this.#netdDied();
+    if (this.#session?.client.closed !== false) this.#netdDied();
   }
 
   /** netd's control connection ended without our doing. */
@@ -354,12 +346,9 @@ export class Supervisor {
     if (this.#state !== 'running') return;
     const livedMs = Date.now() - this.#runningSince;
     if (livedMs >= this.#context.timing.livedLong) this.#backoffMs = this.#context.timing.backoffFirst;
-    this.#context.log.error(
-      { network: this.plan.name, pid: this.#netd?.pid, livedMs, lastWords: lastWords(this.#logPath, this.#logOffset) },
-      'netd died',
-    );
+    const details = { network: this.plan.name, pid: this.#session?.process?.pid, livedMs };
+    this.#context.log.error({ ...details, lastWords: this.#session?.lastWords() }, 'netd died');
     this.#state = 'restarting';
-    this.#client = null;
     this.#scheduleRestart();
   }
 
@@ -373,14 +362,12 @@ export class Supervisor {
 
   async #restart(): Promise<void> {
     try {
-      await this.#endNetd();
+      await this.#endSession();
       await this.#launch();
       this.restarts++;
       if (this.#state === 'stopping') return;
-      this.#context.log.info(
-        { network: this.plan.name, pid: this.#netd?.pid, guests: this.guests.size },
-        'netd runs again',
-      );
+      const details = { network: this.plan.name, pid: this.#session?.process?.pid, guests: this.guests.size };
+      this.#context.log.info(details, 'netd runs again');
       this.#becomeRunning();
     } catch (error) {
       this.#context.log.error({ network: this.plan.name, error: String(error) }, 'netd could not be restarted');
@@ -395,27 +382,17 @@ export class Supervisor {
 
   // ---- end ----------------------------------------------------------------------------------------------------------
 
-  /** Ends the netd that we know of, kindly and then not, and closes our connection to it. */
-  async #endNetd(): Promise<void> {
-    const client = this.#client;
-    const netd = this.#netd;
-    this.#client = null;
-    this.#netd = null;
-    if (client !== null) {
-      await client.request('stop', {}, this.#context.timing.stop).catch(() => null);
-      client.close();
-      if (netd !== null && (await waitUntilGone(netd, this.#context.timing.stop))) return;
-    }
-    await this.#kill(netd);
-  }
-
-  async #kill(netd: ProcessIdentity | null): Promise<void> {
-    if (netd !== null && signal(netd, 'SIGKILL')) await waitUntilGone(netd, this.#context.timing.stop);
+  /** Ends the netd that we know of, if any. */
+  async #endSession(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.end();
   }
 
   /** Closes everything that is held for netd. */
   #release(): void {
     this.guests.removeAll();
+    closeAll(this.#waiting.splice(0).flatMap(({ tap, pidfd }) => [tap, pidfd]));
     closeAll([this.#stream, this.#echo].filter((fd) => fd !== null));
     this.#stream = null;
     this.#echo = null;
@@ -430,21 +407,4 @@ export class Supervisor {
     const reason = error instanceof Error ? error.message : String(error);
     return new UserError('NETD_START_FAILED', { network: this.plan.name, reason, log: this.#logPath });
   }
-
-  /** What to say of a netd that did not get ready: if it has ended, how, and its last words. */
-  async #reasonOf(error: unknown, exited: Promise<string>, child: ChildProcess): Promise<Error> {
-    if (error instanceof NetdError && error.code === 'CLOSED') {
-      const how = child.exitCode !== null || child.signalCode !== null ? await exited : await within(exited, 500);
-      if (how !== null) return new Error(`${how}: ${lastWords(this.#logPath, this.#logOffset)}`);
-    }
-    return error instanceof Error ? error : new Error(String(error));
-  }
-}
-
-async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), timeoutMs);
-  });
-  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }

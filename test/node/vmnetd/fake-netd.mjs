@@ -1,6 +1,6 @@
 // A netd that moves no frames: speaks the control protocol (netd/protocol.ts) on descriptor 3 and notes each request as
 // a line of JSON. Descriptors that come along are dropped by Node. Arguments: `--record FILE`, `--version V`,
-// `--die-at OP` (exit with 7 and last words), `--deny OP`, `--refuse NETWORK`, `--mute`, `--stubborn` (answers `stop` and stays).
+// `--die-at OP` (exit with 7 and last words), `--deny OP`, `--refuse NETWORK`, `--refuse-guest NAME`, `--mute`, `--stubborn` (answers `stop` and stays).
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     'die-at': { type: 'string' },
     deny: { type: 'string' },
     refuse: { type: 'string' },
+    'refuse-guest': { type: 'string' },
     mute: { type: 'boolean' },
     stubborn: { type: 'boolean' },
   },
@@ -107,7 +108,10 @@ function receive(connection, { id, op, params }) {
     process.exit(7);
   }
   const error = { code: 'DENIED', message: `no ${op} today` };
-  const refused = values.deny === op || (op === 'start' && params.config.name === values.refuse);
+  const refused =
+    values.deny === op ||
+    (op === 'start' && params.config.name === values.refuse) ||
+    (op === 'attachTap' && params.name !== null && params.name === values['refuse-guest']);
   const reply = refused ? { id, ok: false, error } : { id, ok: true, result: answers[op](params) };
   connection.write(`${JSON.stringify(reply)}\n`);
 }

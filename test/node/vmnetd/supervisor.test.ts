@@ -177,6 +177,55 @@ describe('a netd that dies', () => {
     await expect(supervisor.request('status', {})).resolves.toMatchObject({ pid: supervisor.pid });
   });
 
+  it('while it is handed its guests again leaves them to the next one', async () => {
+    const plan = natPlan();
+    let broken = false;
+    const context = instance.context();
+    const supervisor = new Supervisor(plan, plan.netd, {
+      ...context,
+      get netdCommand() {
+        return broken ? instance.netdCommand('--die-at', 'attachTap') : context.netdCommand;
+      },
+    });
+    open.push(supervisor);
+    await supervisor.start();
+    const [ada, bob] = [guestOf('ada'), guestOf('bob')];
+    await supervisor.attach(ada);
+    await supervisor.attach(bob);
+    broken = true;
+    kill(supervisor);
+    await until(
+      'a guest was handed over in vain',
+      () => instance.ops().filter((op) => op === 'attachTap').length === 3,
+    );
+    broken = false;
+    await until('it runs again', () => supervisor.state === 'running');
+    expect(supervisor.guests.size).toBe(2);
+    expect(supervisor.guests.isNameTaken('ada') && supervisor.guests.isNameTaken('bob')).toBe(true);
+  });
+
+  it('and comes back without mercy for one guest keeps the others', async () => {
+    const plan = natPlan();
+    let broken = false;
+    const context = instance.context();
+    const supervisor = new Supervisor(plan, plan.netd, {
+      ...context,
+      get netdCommand() {
+        return broken ? instance.netdCommand('--refuse-guest', 'ada') : context.netdCommand;
+      },
+    });
+    open.push(supervisor);
+    await supervisor.start();
+    await supervisor.attach(guestOf('ada'));
+    await supervisor.attach(guestOf('bob'));
+    const before = openDescriptors().length;
+    broken = true;
+    kill(supervisor);
+    await until('it runs again', () => supervisor.restarts === 1 && supervisor.state === 'running');
+    expect([supervisor.guests.isNameTaken('ada'), supervisor.guests.isNameTaken('bob')]).toEqual([false, true]);
+    expect(openDescriptors().length).toBe(before - 2);
+  });
+
   it('again and again is tried again ever more rarely, and reported as failed', async () => {
     const plan = natPlan();
     let broken = false;
