@@ -165,7 +165,8 @@ export class Network {
 
   /** Pulls a port's cable: the flows of the guests behind it end, their host sockets are reset. */
   detach(port: SwitchPort): void {
-    this.nat?.evict((mac) => this.switch.lastPortOf(mac) === port);
+    // A station that the switch had no room to learn is taken for one of this port's: else its flows would stay for ever.
+    this.nat?.evict((mac) => (this.switch.lastPortOf(mac) ?? port) === port);
     this.switch.detach(port);
   }
 
