@@ -16,7 +16,7 @@ export interface TcpApplication {
   space(): number;
   /** `TcpStack.spaceAvailable` is wanted as soon as `space` has grown considerably. */
   notifySpace(): void;
-  /** The guest has sent FIN, and all before it was accepted. */
+  /** The guest has sent FIN, and all before it was accepted. Left out when `lingering` follows at once, which implies it. */
   endOfInput(): void;
   /** Copies bytes for the guest, from `skip` bytes after the first unconsumed one on; > 0, 0 at the end, WOULD_BLOCK, or an error. */
   peek(region: Region, offset: number, length: number, skip: number): number;

@@ -1,7 +1,7 @@
 /** The guest's bytes on their way to the application, in order; and the guest's FIN behind them. */
 
 import type { Region } from '../../base/ports.ts';
-import { seqGt } from '../../base/seq.ts';
+import { seqDiff, seqGt } from '../../base/seq.ts';
 import { ABORT } from './application.ts';
 import { ReassemblyQueue } from './reassembly.ts';
 import { askForSpace, discardAcknowledged, sendAckNow } from './send.ts';
@@ -80,15 +80,17 @@ function received(s: TcpStack, t: Tcb, length: number): void {
   if (length === 0) return;
   t.rcvNxt = (t.rcvNxt + length) | 0;
   t.rxBytes += length;
-  t.ackNow = true;
-  s.mark(t);
+  // At least every second full-sized segment at once (RFC 9293 MUST-58); a smaller piece may wait for an answer to ride
+  // on, as long as there may be one.
+  if (t.ended || seqDiff(t.rcvNxt, t.lastAckSent) >= 2 * t.mss) s.ackNow(t);
+  else s.ackSoon(t);
 }
 
 function finArrives(s: TcpStack, t: Tcb): void {
   t.rcvNxt = (t.rcvNxt + 1) | 0;
-  t.ackNow = true;
-  s.mark(t);
-  t.app.endOfInput();
+  s.ackNow(t);
+  // Where our direction has ended too, releasing the application says as much.
+  if (t.state !== TCP_STATE.FIN_WAIT_2) t.app.endOfInput();
   if (t.state === TCP_STATE.ESTABLISHED) s.setState(t, TCP_STATE.CLOSE_WAIT);
   else if (t.state === TCP_STATE.FIN_WAIT_1) s.setState(t, TCP_STATE.CLOSING);
   else if (t.state === TCP_STATE.FIN_WAIT_2) enterTimeWait(s, t);

@@ -97,6 +97,9 @@ export abstract class Tcb extends Timer {
   // Pending duties, done at the end of the turn.
   queued = false;
   ackNow = false;
+  /** Waits in `DelayedAcks`, until when. */
+  ackDelayed = false;
+  ackDueAt = 0;
   /** The application was asked to tell when it has space again. */
   spaceWanted = false;
   /** `rcvNxt` at which it was asked last. */

@@ -22,6 +22,7 @@ import type { Clock, SlotPool } from '../../base/ports.ts';
 import type { TimerTable } from '../../base/timer-table.ts';
 import type { PacketOutput } from '../packet-output.ts';
 import { ABORT, type AbortReason } from './application.ts';
+import { DelayedAcks } from './delayed-acks.ts';
 import { passOn } from './pass-on.ts';
 import { output, sendReset, widenWindow } from './send.ts';
 import { TCP_STATE, type TcpState } from './state.ts';
@@ -91,6 +92,7 @@ export class TcpStack {
   readonly counters: TcpCounters = newTcpCounters();
   readonly room: (mac: number) => number;
   private readonly hash: HalfSipHash;
+  private readonly delayedAcks: DelayedAcks;
   private dirty: Tcb[] = [];
   private working: Tcb[] = [];
   private waiters = new Set<Tcb>();
@@ -103,6 +105,7 @@ export class TcpStack {
     this.pool = environment.pool;
     this.hash = environment.hash;
     this.room = (mac) => environment.room(mac);
+    this.delayedAcks = new DelayedAcks(this.timers, (t) => this.ackNow(t));
   }
 
   /** Whether duties are left over: the loop must not sleep. */
@@ -126,6 +129,17 @@ export class TcpStack {
     if (t.queued) return;
     t.queued = true;
     this.dirty.push(t);
+  }
+
+  /** Has the guest's bytes acknowledged at the end of this turn. */
+  ackNow(t: Tcb): void {
+    t.ackNow = true;
+    this.mark(t);
+  }
+
+  /** Has them acknowledged by the next segment to the guest, or within a few milliseconds. */
+  ackSoon(t: Tcb): void {
+    this.delayedAcks.add(t, this.clock.now);
   }
 
   /** Does all pending duties; called once a turn after all input. */
