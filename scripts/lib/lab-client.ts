@@ -3,7 +3,8 @@
  *
  * connect: `{error: null | code, ms}`. digest N: sends N bytes of the pattern, half-closes, reads the answer to its end:
  * `{answer}`. early N: reads to the other's FIN, then sends N bytes: `{heard}`. short N C: N connections, C at once, each
- * echoing its own number: `{ok, failed, errors}`. udp N SIZE: N datagrams, each waited for: `{ok, lost, wrong}`.
+ * echoing its own number: `{ok, failed, errors}`. udp N SIZE: N datagrams, each waited for: `{ok, lost, wrong}`. flood N SIZE: N datagrams,
+ * none waited for.
  */
 import { createSocket } from 'node:dgram';
 import { connect, type Socket } from 'node:net';
@@ -109,6 +110,16 @@ const COMMANDS: Record<string, () => Promise<unknown>> = {
     }
     socket.close();
     return { ok, lost, wrong };
+  },
+
+  async flood() {
+    const socket = createSocket('udp4');
+    const message = Buffer.alloc(Number(second), 'flood');
+    for (let i = 0; i < Number(first); i++) {
+      await new Promise((resolve) => socket.send(message, port, host, resolve));
+    }
+    socket.close();
+    return { sent: Number(first) };
   },
 };
 

@@ -14,15 +14,15 @@ const HOST = 'host.vmnet.internal';
 const LENGTH = 100_000_000;
 const FETCH = `curl -sS --max-time 5 http://${HOST}:${PORTS.http}/`;
 
-/** Every process whose environment has this run directory: nothing of an instance hides from that. */
+/** Every process whose environment or command line has this run directory: nothing of an instance hides from that. */
 function processesOf(runDir: string): number[] {
-  const word = `VMNET_RUN_DIR=${runDir}`;
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
     .filter((pid) => {
       try {
-        return isAlive(pid) && readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(word);
+        const words = readFileSync(`/proc/${pid}/environ`, 'latin1') + readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+        return isAlive(pid) && words.includes(runDir);
       } catch {
         return false;
       }
@@ -82,6 +82,7 @@ function survives(who: Who): void {
     expect(address).not.toBe('');
     const interfaces = await stage.lab.host.must(['ls', '/sys/class/net']);
     const pids = (await stage.daemon.status()).networks.map((network) => network.pid ?? 0);
+    for (const pid of pids) expect(processesOf(stage.daemon.runDir)).toContain(pid);
     await stage.daemon.down();
     for (const pid of pids) expect(isAlive(pid)).toBe(false);
     await eventually(
@@ -108,17 +109,31 @@ function survives(who: Who): void {
   });
 
   it('keeps leases and subnets over down and up', async () => {
-    const before = { leases: await stage.daemon.leases(), subnet: (await stage.daemon.network()).subnet };
-    expect(before.leases).toHaveLength(1);
+    const mac = '02:00:00:00:02:01';
+    await guest.must(`ip link set eth0 down; ip link set eth0 address ${mac}; ip link set eth0 up`);
+    await guest.must('udhcpc -i eth0 -n -q -s /bin/true');
+    const { subnet } = await stage.daemon.network();
+    const lease = (await stage.daemon.leases()).find((entry) => entry.mac === mac);
+    // It did not release its lease; the one that we gave it ends with it.
     await guest.stop();
     await stage.daemon.down();
+
     await stage.daemon.up();
-    expect((await stage.daemon.network()).subnet).toBe(before.subnet);
-    expect((await stage.daemon.leases()).map(({ mac, address }) => ({ mac, address }))).toEqual(
-      before.leases.map(({ mac, address }) => ({ mac, address })),
-    );
-    const again = await stage.daemon.guest(['--net', 'vmnet8', '--name', 'ada']);
-    expect(await again.must('ip -4 -o addr show dev eth0')).toContain(` ${before.leases[0]?.address}/`);
+    expect((await stage.daemon.network()).subnet).toBe(subnet);
+    const [kept, ...others] = await stage.daemon.leases();
+    expect(others).toEqual([]);
+    expect(kept).toMatchObject({ network: 'vmnet8', mac, address: lease?.address });
+    // netd counts by a monotonic clock, which each start relates to the wall's anew.
+    expect(Math.abs(Date.parse(kept?.expiresAt ?? '') - Date.parse(lease?.expiresAt ?? ''))).toBeLessThan(1000);
+  });
+
+  it('gives a named guest its MAC and its address again when it comes back', async () => {
+    const eve = await stage.daemon.guest(['--net', 'vmnet8', '--name', 'eve']);
+    const identity = 'ip -4 -o addr show dev eth0; cat /sys/class/net/eth0/address';
+    const before = await eve.must(identity);
+    await Promise.all([eve.stop(), guest.stop()]);
+    const again = await stage.daemon.guest(['--net', 'vmnet8', '--name', 'eve']);
+    expect(await again.must(identity)).toBe(before);
   });
 
   it('refuses a second daemon in the same run directory, and the first goes on', async () => {
@@ -142,13 +157,17 @@ function survives(who: Who): void {
   });
 
   it('reads no lease out of a journal line that a crash cut short', async () => {
+    await guest.must('ip link set eth0 down; ip link set eth0 address 02:00:00:00:02:02; ip link set eth0 up');
+    await guest.must('udhcpc -i eth0 -n -q -s /bin/true');
     await guest.stop();
-    const leases = await stage.daemon.leases();
+    await eventually('the attached lease is given back', async () => (await stage.daemon.leases()).length === 1);
+    const addresses = async (): Promise<string[]> => (await stage.daemon.leases()).map((lease) => lease.address);
+    const before = await addresses();
     await stage.daemon.down();
     const journal = join(stage.daemon.stateDir, 'vmnet8.leases.jsonl');
     writeFileSync(journal, `${readFileSync(journal, 'utf8')}{"address":3232258`);
     await stage.daemon.up();
-    expect(await stage.daemon.leases()).toEqual(leases);
+    expect(await addresses()).toEqual(before);
   });
 }
 
