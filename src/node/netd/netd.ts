@@ -47,6 +47,8 @@ import { descriptorCount } from './request-shape.ts';
 export const PORTS_MAX = 256;
 /** Most of them that are TAPs. */
 export const TAPS_MAX = 120;
+/** Ends of ports, and connections that became none, that are shown among the gateway's drops. */
+const PORT_DROPS = ['badLength', 'refused'] as const;
 /** Most stations shown of one port. */
 const STATIONS_SHOWN = 16;
 
@@ -359,6 +361,12 @@ export class Netd implements ControlHandler, PortHost, Turns {
     const macs = network.switch.stationsOf(port, STATIONS_SHOWN);
     if (attach !== null && !macs.includes(attach.mac)) macs.push(attach.mac);
     if (kind === 'gateway' && !macs.includes(config.gatewayMac)) macs.push(config.gatewayMac);
+    // A port that broke the framing, or was one too many, is not there to show it: the gateway does.
+    const refused: Counters = {};
+    for (const reason of kind === 'gateway' ? PORT_DROPS : []) {
+      const times = this.counters[`ports.${reason}`];
+      if (times !== undefined) refused[reason] = times;
+    }
     return {
       port: port.id,
       kind,
@@ -371,7 +379,7 @@ export class Netd implements ControlHandler, PortHost, Turns {
       rxBytes,
       txFrames,
       txBytes,
-      drops: { ...drops },
+      drops: { ...drops, ...refused },
     };
   }
 

@@ -127,6 +127,7 @@ export interface PortInfo {
   rxBytes: number;
   txFrames: number;
   txBytes: number;
+  /** Frames that went no further, by reason. The gateway's has also how many stream ports `badLength` ended or were `refused`. */
   drops: Record<string, number>;
 }
 

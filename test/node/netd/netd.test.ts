@@ -199,6 +199,7 @@ describe('netd', () => {
     good.send(arpRequest('020000000078'));
     expect(good.receive().length).toBeGreaterThan(40);
     expect(call('status')).toMatchObject({ result: { ports: 1, counters: { 'ports.badLength': 1 } } });
+    expect(call('ports')).toMatchObject({ result: [{ kind: 'gateway', drops: { badLength: 1 } }, { kind: 'stream' }] });
     close(bad.fd);
     close(good.fd);
   });
