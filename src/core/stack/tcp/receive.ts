@@ -21,9 +21,16 @@ import {
 } from '../../wire/tcp.ts';
 import { ABORT } from './application.ts';
 import { congestionOnAck, congestionOnFastRetransmit, congestionOnRecoveryAck } from './congestion.ts';
-import { INITIAL_CWND, MAX_CWND, MAX_RECEIVE_WINDOW, RECEIVE_WINDOW_SHIFT, TIMESTAMPS_LENGTH } from './constants.ts';
+import {
+  INITIAL_CWND,
+  MAX_CWND,
+  MAX_RECEIVE_WINDOW,
+  RECEIVE_WINDOW_SHIFT,
+  RTO_MAX_MS,
+  TIMESTAMPS_LENGTH,
+} from './constants.ts';
 import { enterTimeWait, textArrives } from './pass-on.ts';
-import { discardAcknowledged, retransmitFirst, sendAckNow, sendResetAt, sendSynAck } from './send.ts';
+import { discardAcknowledged, retransmitFirst, sendAckNow, sendResetAt, sendSynAck, timestampNow } from './send.ts';
 import { TCP_STATE } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
@@ -149,10 +156,10 @@ export function segmentArrives(s: TcpStack, t: Tcb, region: Region, off: number,
   textArrives(s, t, region, data, length, seq, fin);
 }
 
-/** Reads the options of a segment that may have a timestamp; returns whether it has one. */
+/** Reads the segment's options into `options` if there may be a timestamp; returns whether there is one. */
 function readTimestamp(t: Tcb, b: Uint8Array, off: number, headerLength: number): boolean {
-  if (headerLength === TCP_HEADER || !t.timestamps) return false;
-  tcpParseOptions(b, off, options);
+  options.timestamp = false;
+  if (headerLength > TCP_HEADER && t.timestamps) tcpParseOptions(b, off, options);
   return options.timestamp;
 }
 
@@ -236,9 +243,16 @@ function ackArrives(s: TcpStack, t: Tcb, ack: number, seq: number, rawWindow: nu
 
 /** The guest acknowledged new bytes. */
 function newAck(s: TcpStack, t: Tcb, ack: number, acked: number): void {
-  if (t.rttStart >= 0 && seqGe(ack, t.rttSeq)) {
-    rttSample(t, s.clock.now - t.rttStart);
-    t.rttStart = -1;
+  if (t.rttStart >= 0) {
+    if (seqGe(ack, t.rttSeq)) {
+      rttSample(t, s.clock.now - t.rttStart);
+      t.rttStart = -1;
+    }
+  } else if (options.timestamp) {
+    // After a retransmission nothing is timed (Karn), but the echo tells which copy arrived (RFC 7323 §4.1). Without
+    // this a connection that loses much would never come down from its backed-off time-out.
+    const rtt = seqDiff(timestampNow(s), options.tsEcr);
+    if (rtt >= 0 && rtt <= RTO_MAX_MS) rttSample(t, rtt);
   }
   t.sndUna = ack;
   if (seqLt(t.sndNxt, ack)) t.sndNxt = ack;
