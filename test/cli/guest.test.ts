@@ -1,11 +1,14 @@
 /** What `vmnet ns` makes of its answers: the settings of a guest, and the checks before one is made. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkCommand, exitCodeFrom, findTool } from '../../src/node/cli/child.ts';
 import { userNamespaceHint } from '../../src/node/cli/guest/namespace.ts';
-import { quoted, resolvConfText, settingsText } from '../../src/node/cli/guest/prologue.ts';
+import { PROLOGUE, quoted, resolvConfText, settingsText } from '../../src/node/cli/guest/prologue.ts';
 import type { Guest } from '../../src/shared/api.ts';
 import type { ErrorCode } from '../../src/shared/errors.ts';
 
@@ -47,6 +50,54 @@ describe('the settings of a guest', () => {
       '# Made by vmnet ns for this guest.\nsearch vmnet.internal lab.internal\nnameserver 192.168.88.2\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n',
     );
     expect(resolvConfText([SEGMENT])).toBe('');
+  });
+});
+
+describe('the prologue', () => {
+  /** Runs it outside of any namespace, with settings that only a test has. */
+  async function prologue(
+    settings: string,
+    ...command: string[]
+  ): Promise<{ code: number | null; reports: string; stdout: string }> {
+    const child = spawn('/bin/sh', ['-c', PROLOGUE, 'vmnet', ...command], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 2],
+    });
+    const channel = child.stdio[3] as Socket;
+    let reports = '';
+    let stdout = '';
+    channel.on('data', (part) => {
+      reports += part.toString();
+    });
+    child.stdout?.on('data', (part) => {
+      stdout += part.toString();
+    });
+    channel.end(settings);
+    const [code] = await once(child, 'close');
+    return { code, reports, stdout };
+  }
+
+  it('runs the command with its words as they are, once the settings are made', async () => {
+    const words = ['a b', "it's", '$HOME', '*', ''];
+    const { code, reports, stdout } = await prologue('vmnet_settings_made=1\n', 'printf', '%s|', ...words);
+    expect({ code, reports }).toEqual({ code: 0, reports: 'ready\ndone\n' });
+    expect(stdout).toBe(`${words.join('|')}|`);
+  });
+
+  it.each([
+    ['none come', ''],
+    ['they are cut off', 'true\n: vmnet_settings_ma'],
+    ['one of them fails', 'false || exit 125\nvmnet_settings_made=1\n'],
+    ['they are not shell', "echo 'half\n"],
+  ])('never runs the command when %s', async (_title, settings) => {
+    const { code, reports, stdout } = await prologue(settings, 'echo', 'ran');
+    expect({ reports, stdout }).toEqual({ reports: 'ready\n', stdout: '' });
+    expect(code).toBeGreaterThan(0);
+  });
+
+  it('leaves the command neither descriptors nor variables', async () => {
+    const list = 'ls /proc/self/fd | wc -l; set | grep -c ^vmnet_';
+    const bare = spawnSync('/bin/sh', ['-c', list], { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' }).stdout;
+    expect((await prologue('vmnet_settings_made=1\n', 'sh', '-c', list)).stdout).toBe(bare);
   });
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { z } from 'zod';
 import type { Guest } from '../../scripts/lib/daemon.ts';
+import { REPOSITORY } from '../../scripts/lib/install.ts';
 import { PORTS } from '../../scripts/lib/lab-server.ts';
 import { type Background, eventually, isAlive } from '../../scripts/lib/process.ts';
 import * as api from '../../src/shared/api.ts';
@@ -118,6 +119,20 @@ function commandLine(who: Who): void {
 
 describeWith(['root', 'namespaces'], 'the command line of root', () => commandLine('root'));
 describeWith(['namespaces'], 'the command line of an ordinary user', () => commandLine('user'));
+
+describeWith(['namespaces'], 'the examples', () => {
+  it('keep what they promise', async () => {
+    const stage = await Stage.open(process.getuid?.() === 0 ? 'root' : 'user', { up: null, servers: false });
+    try {
+      const shown = await stage.lab.host.must(['sh', join(REPOSITORY, 'examples/three-tier.sh')]);
+      expect(shown).toContain('the application says: hello from the database');
+      expect(shown).toContain('there is no way from vmnet8 to vmnet2');
+      expect(shown).toContain('╭─ database ─');
+    } finally {
+      await stage.close();
+    }
+  });
+});
 
 describeWith(['namespaces'], 'vmnet up in the foreground', () => {
   let stage: Stage;
