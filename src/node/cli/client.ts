@@ -1,6 +1,6 @@
 /**
  * The daemon as the command line sees it: JSON over HTTP on `<run dir>/api.sock`. One connection a request. Answers
- * are taken as the contract in shared/api.ts has them, without a schema check: zod would cost every `vmnet` 60 ms, and
+ * are taken as the contract in shared/api.ts has them, without a schema check: zod would double the start of `vmnet`, and
  * both ends come from one package. An answer is bounded in size and time; what goes wrong is a coded error.
  */
 
