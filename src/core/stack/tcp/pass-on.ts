@@ -10,6 +10,13 @@ import type { Tcb } from './tcb.ts';
 import type { TcpStack } from './tcp-stack.ts';
 import { armTimeWait } from './timers.ts';
 
+/** In-order bytes without a pause of BULK_PAUSE_MS after which acknowledgements are stretched to BULK_SEGMENTS. */
+const BULK_AFTER = 1 << 18;
+const BULK_PAUSE_MS = 100;
+const BULK_SEGMENTS = 16;
+/** Least window for that, bytes: the guest must never wait for the acknowledgement that we put off. */
+const BULK_WINDOW = 1 << 18;
+
 /** Text and FIN of an acceptable segment that begins at `seq`, not before `rcvNxt`. Only what the application takes is acknowledged. */
 export function textArrives(
   s: TcpStack,
@@ -24,6 +31,7 @@ export function textArrives(
   if (t.state >= TCP_STATE.CLOSE_WAIT) return;
   if (seqGt(seq, t.rcvNxt)) {
     s.counters.outOfOrder++;
+    t.orderly = 0;
     hold(s, t, region, data, length, seq, fin);
     // Repeated at once, it tells the guest where the hole is (RFC 5681 §4.2).
     sendAckNow(s, t);
@@ -63,6 +71,8 @@ export function passOn(s: TcpStack, t: Tcb): boolean {
     return false;
   }
   received(s, t, (after - before) | 0);
+  // A hole was filled, or room found: the guest is to know at once (RFC 5681 §4.2).
+  if (after !== before) s.ackNow(t);
   if (held.fin) finArrives(s, t);
   else if (held.startsAt(t.rcvNxt)) askForSpace(t);
   return true;
@@ -80,10 +90,24 @@ function received(s: TcpStack, t: Tcb, length: number): void {
   if (length === 0) return;
   t.rcvNxt = (t.rcvNxt + length) | 0;
   t.rxBytes += length;
-  // At least every second full-sized segment at once (RFC 9293 MUST-58); a smaller piece may wait for an answer to ride
-  // on, as long as there may be one.
-  if (t.ended || seqDiff(t.rcvNxt, t.lastAckSent) >= 2 * t.mss) s.ackNow(t);
+  if (s.clock.now - t.lastTextAt >= BULK_PAUSE_MS) t.orderly = 0;
+  t.lastTextAt = s.clock.now;
+  t.orderly = Math.min(t.orderly + length, BULK_AFTER);
+  if (acknowledgementIsDue(t)) s.ackNow(t);
   else s.ackSoon(t);
+}
+
+/**
+ * At least every second full-sized segment is acknowledged at once (RFC 9293 MUST-58), a smaller piece may wait for an
+ * answer to ride on, as long as there may be one. Once a guest has sent in order for a while without a pause, its
+ * congestion window is wide, and every sixteenth segment will do, as from receivers that coalesce (RFC 5681 §4.2 lets
+ * implementations stretch): to a virtual NIC without offloads each acknowledgement is an interrupt.
+ */
+function acknowledgementIsDue(t: Tcb): boolean {
+  if (t.ended) return true;
+  const waiting = seqDiff(t.rcvNxt, t.lastAckSent);
+  const stretch = t.orderly >= BULK_AFTER && seqDiff(t.rcvAdv, t.rcvNxt) >= BULK_WINDOW ? BULK_SEGMENTS : 2;
+  return waiting >= stretch * t.mss;
 }
 
 function finArrives(s: TcpStack, t: Tcb): void {

@@ -67,6 +67,9 @@ export abstract class Tcb extends Timer {
   /** Shift that our windows carry. */
   rcvScale = 0;
 
+  /** Bytes that came in order since the last pause or hole, up to a bound; and when the last ones came. */
+  orderly = 0;
+  lastTextAt = 0;
   /** Segments that can't be passed on yet; null until there is one. */
   held: ReassemblyQueue | null = null;
 
