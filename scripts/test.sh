@@ -2,7 +2,7 @@
 # `npm test`: everything that is checked, from a fresh clone: packages of Debian (as root), npm's, build, lint, unit tests
 # and the end-to-end tests with real kernels as guests. Ends with the plain line `N passed, N failed`.
 #
-# An ordinary user runs it too: what needs root is skipped and named. With CI=true a skip is a failure.
+# An ordinary user runs it too: what needs root is skipped and named. With CI=true that is a failure.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 exec </dev/null # may be closed where we come from
