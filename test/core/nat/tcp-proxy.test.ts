@@ -216,7 +216,7 @@ describe('the TCP proxy', () => {
     lab.pool.limit = 0;
     lab.guest.send(tcpFrame({ ...base, seq: 11, payload: pattern(10, 10) }));
     lab.guest.send(tcpFrame({ ...base, seq: 1, payload: pattern(0, 10) }));
-    lab.settle();
+    lab.advance(10);
     expect(peer.bytes()).toEqual(pattern(0, 10));
     expect(tcpAck(lab.guest.frames.at(-1)!.bytes, 34)).toBe(11);
   });
