@@ -29,13 +29,23 @@ import { BENCH_CONFIG, openvmnet } from './subjects/openvmnet.ts';
 import { pasta } from './subjects/pasta.ts';
 import { slirp4netns } from './subjects/slirp4netns.ts';
 import type { Subject } from './subjects/subject.ts';
-import { vmOnOpenvmnet } from './subjects/vm-openvmnet.ts';
+import { vmOnOpenvmnet, vmOnOpenvmnetJumbo } from './subjects/vm-openvmnet.ts';
 import { vmOnTap } from './subjects/vm-tap.ts';
 import { vmOnUserNetdev } from './subjects/vm-user.ts';
 import { World } from './world.ts';
 
 const SECTIONS = ['throughput', 'connections', 'vm', 'resources', 'startup'];
-const SUBJECTS = ['openvmnet', 'slirp4netns', 'pasta', 'kernel', 'loopback', 'vm-openvmnet', 'vm-user', 'vm-tap'];
+const SUBJECTS = [
+  'openvmnet',
+  'slirp4netns',
+  'pasta',
+  'kernel',
+  'loopback',
+  'vm-openvmnet',
+  'vm-openvmnet-65520',
+  'vm-user',
+  'vm-tap',
+];
 
 async function main(): Promise<number> {
   const plan = parsePlan(process.argv.slice(2), [...SECTIONS, ...SUBJECTS]);
@@ -60,11 +70,11 @@ async function main(): Promise<number> {
     process.once(signal, () => void stop().then(() => process.exit(130)));
   try {
     const guests = [openvmnet(daemon), slirp4netns, pasta, kernelNat(world), loopback];
-    const vms = [vmOnOpenvmnet(daemon), vmOnUserNetdev, vmOnTap];
+    const vms = [vmOnOpenvmnet(daemon), vmOnOpenvmnetJumbo(daemon), vmOnUserNetdev, vmOnTap];
     const labels = new Map([...guests, ...vms].map(({ name, label }) => [name, label]));
     const takes = (section: string): boolean => isWanted(section, SECTIONS, plan);
     if (
-      ['openvmnet', 'vm-openvmnet'].some((name) => isWanted(name, SUBJECTS, plan)) &&
+      SUBJECTS.some((name) => name.includes('openvmnet') && isWanted(name, SUBJECTS, plan)) &&
       plan.only.join() !== 'startup'
     ) {
       const config = join(daemon.runDir, '../vmnet.yaml');

@@ -39,7 +39,8 @@ bench/results/latest.json and bench/results/throughput.svg (a full run only). Ab
 
   --quick      one short round of everything: shows that it works, not how fast it is
   --only NAME  only this section (throughput, connections, vm, resources, startup) or this subject
-               (openvmnet, slirp4netns, pasta, kernel, loopback, vm-openvmnet, vm-user, vm-tap); repeatable
+               (openvmnet, slirp4netns, pasta, kernel, loopback, vm-openvmnet,
+               vm-openvmnet-65520, vm-user, vm-tap); repeatable
 `;
 
 /** Reads the command line; throws with a sentence when it makes no sense. */

@@ -18,7 +18,7 @@ export async function measureThroughput(subjects: readonly Subject[], plan: Plan
 
 /** The same inside of Linux VMs. They boot one after the other, then take turns. */
 export async function measureVms(subjects: readonly Subject[], plan: Plan, results: Results): Promise<void> {
-  if (subjects.length > 0) say('\niperf3 inside of a Linux VM (QEMU, TCG), one stream, MTU 1500');
+  if (subjects.length > 0) say('\niperf3 inside of a Linux VM (QEMU, TCG), one stream');
   results.vm = await bothDirections(subjects, 1500, plan);
 }
 
