@@ -165,7 +165,7 @@ describe.each([
     const dropped = port.stats.drops.queueFull ?? 0;
     expect(dropped).toBeGreaterThan(0);
     expect(port.room()).toBeLessThan(1514);
-    expect(host.drained).toEqual([]);
+    expect(host.drained.length).toBe(0);
 
     const came: Uint8Array[] = [];
     for (let i = 0; i < 200; i += 1) {
@@ -185,7 +185,7 @@ describe.each([
       host.settle();
     }
     expect(host.drained.length).toBeGreaterThan(0);
-    expect(host.drained[0]).toBe(port);
+    expect(host.drained[0] === port).toBe(true);
     expect(port.room()).toBeGreaterThan(65_536);
   });
 
@@ -203,7 +203,7 @@ describe.each([
     guest.unplug();
     host.settle();
     expect(host.received.length).toBe(1);
-    expect(host.ended.map(({ port: ended }) => ended)).toEqual([port]);
+    expect(host.ended.map(({ port: ended }) => ended === port)).toEqual([true]);
   });
 
   test('ends when the guest unplugs while frames wait for it', () => {

@@ -312,6 +312,7 @@ describe.each(IMPLEMENTATIONS)('%s', (_name, make) => {
       far.send('abcdefghij');
       outside.settle();
       expect(peek(socket, 10, 0)).toBe('abcdefghij');
+      expect(peek(socket, 10, 10)).toBe(IO.WOULD_BLOCK);
       socket.consume(4);
       far.send('klmnopqrst');
       outside.settle();

@@ -11,7 +11,6 @@ import { errno } from './libc.ts';
 export const EPERM = 1;
 export const EINTR = 4;
 export const EIO = 5;
-export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;

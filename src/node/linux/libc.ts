@@ -38,7 +38,6 @@ export function viewOf(base: number, length: number): ArrayBuffer {
 
 // Memory.
 export const mmap = declare<Fn6>('uintptr_t mmap(uintptr_t, uint64_t, int, int, int, int64_t)');
-export const munmap = declare<Fn2>('int munmap(uintptr_t, uint64_t)');
 export const madvise = declare<Fn3>('int madvise(uintptr_t, uint64_t, int)');
 export const memfdCreate = declare<Fn2>('int memfd_create(uintptr_t, uint32_t)');
 export const ftruncate = declare<Fn2>('int ftruncate(int, int64_t)');

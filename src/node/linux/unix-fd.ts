@@ -2,10 +2,11 @@
  * Descriptors over unix sockets (SCM_RIGHTS, unix(7)), and the lines of JSON that they ride on.
  *
  * Theory of operation. A descriptor travels with a byte: the kernel hands it out when that byte is read, and never
- * joins bytes behind such a place to the read. Which line a descriptor belongs to is therefore told by order alone:
- * each line says, by its contents, how many descriptors it needs, and takes them from the front of the queue.
+ * joins bytes behind such a place to the read (bytes before it, it may). Which line a descriptor belongs to is
+ * therefore told by order alone: each line says, by its contents, how many descriptors it needs, and takes them from the
+ * front of the queue.
  *
- * Bounds: 253 descriptors a message (SCM_MAX_FD), so a line with more is sent in several messages.
+ * Bounds: 253 descriptors a message (SCM_MAX_FD); netd has at most 243 to pass on (120 TAPs with a pidfd each, and 3).
  */
 
 import {
@@ -19,7 +20,7 @@ import {
 } from './constants.ts';
 import { lastIo, must } from './errno.ts';
 import { close, fcntl, recvmsg, sendmsg } from './libc.ts';
-import { AT, address, CONTROL_SIZE, mapRegion, scratchView } from './memory.ts';
+import { AT, address, CONTROL_SIZE, mapRegion, putPointer, scratchView } from './memory.ts';
 import { MESSAGE, putMessage, putPart, receivedControlLength, receivedFlags } from './message.ts';
 
 /** Most descriptors of one message (linux/net.h SCM_MAX_FD). */
@@ -44,7 +45,7 @@ export function sendDescriptors(fd: number, bytes: Uint8Array, offset: number, d
   let controlLength = 0;
   if (descriptors.length > 0) {
     controlLength = CMSG_HEADER + 4 * descriptors.length;
-    putPair(AT.CONTROL, controlLength);
+    putPointer(AT.CONTROL, controlLength);
     scratchView.setInt32(AT.CONTROL + 8, SOL_SOCKET, true);
     scratchView.setInt32(AT.CONTROL + 12, SCM_RIGHTS, true);
     descriptors.forEach((descriptor, i) => {
@@ -87,11 +88,6 @@ function takeDescriptors(descriptors: number[]): void {
     }
     at += Math.ceil(length / 8) * 8;
   }
-}
-
-function putPair(offset: number, value: number): void {
-  scratchView.setUint32(offset, value, true);
-  scratchView.setUint32(offset + 4, 0, true);
 }
 
 /** A duplicate of a descriptor, close-on-exec. Throws {@link SystemCallError}. */

@@ -110,7 +110,7 @@ describeWith(['root'], 'a TAP device', () => {
       ip('link', 'set', 'tapc', 'up');
       port.transmit(frameOf(ethernet(60)));
       expect(port.stats).toMatchObject({ txFrames: 1, drops: { linkDown: 1 } });
-      expect(host.ended).toEqual([]);
+      expect(host.ended.length).toBe(0);
       port.close();
     });
 
@@ -120,7 +120,8 @@ describeWith(['root'], 'a TAP device', () => {
       host.settle();
       ip('link', 'delete', 'tapd');
       host.settle();
-      expect(host.ended).toEqual([{ port, reason: 'tapGone' }]);
+      expect(host.ended.map(({ reason }) => reason)).toEqual(['tapGone']);
+      expect(host.ended[0]?.port === port).toBe(true);
     });
 
     test('has no bound while the kernel takes everything', () => {

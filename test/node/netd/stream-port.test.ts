@@ -107,7 +107,8 @@ describe('the stream port', () => {
       send(theirs, Buffer.concat([framed(ethernet(60)), prefix(length), framed(ethernet(61))]));
       send(otherGuest, framed(ethernet(62)));
       host.settle();
-      expect(host.ended).toEqual([{ port, reason: 'badLength' }]);
+      expect(host.ended.map(({ reason }) => reason)).toEqual(['badLength']);
+      expect(host.ended[0]?.port === port).toBe(true);
       expect(host.received.map(({ bytes }) => bytes.length).sort()).toEqual([60, 62]);
       other.transmit(frameOf(ethernet(70)));
       host.settle();
@@ -134,7 +135,7 @@ describe('the stream port', () => {
   test('sends all frames of a turn by one write', () => {
     for (let i = 0; i < 5; i += 1) port.transmit(frameOf(ethernet(100 + i)));
     expect(receive(theirs).length).toBe(0);
-    expect(host.flushes).toEqual([port]);
+    expect(host.flushes.length).toBe(1);
     host.turn();
     expect(receiveFrames(theirs).length).toBe(5);
   });
@@ -170,7 +171,7 @@ describe('the stream port', () => {
 
   test('a superframe goes in whole or not at all', () => {
     const small = frameOf(ethernet(1514));
-    while (TX_RING - (port.room() * 8) / 7 < TX_RING - 30_000) port.transmit(small);
+    for (let waiting = 0; waiting < TX_RING - 30_000; waiting += 4 + small.length) port.transmit(small);
     const before = port.room();
     port.transmit(superframe(60_000, 1460));
     expect(port.room()).toBe(before);
@@ -188,7 +189,7 @@ describe('the stream port', () => {
       for (let payload = 20_000; payload <= 64_000; payload += 2000) {
         const [fresh, fd] = plug();
         const frame = superframe(payload, mss);
-        while (fresh.room() >= frame.length) fresh.transmit(frame);
+        for (let i = 0; i < 100 && fresh.room() >= frame.length; i += 1) fresh.transmit(frame);
         expect(fresh.stats.drops).toEqual({});
         expect(fresh.stats.txFrames).toBeGreaterThan(5);
         fresh.close();
