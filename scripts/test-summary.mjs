@@ -3,7 +3,7 @@
 // failure. Ends with the plain line that machines read. Exit status 0 only if something ran and nothing failed.
 // Plain JavaScript on purpose: it has to speak when the build fails, too.
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const [folder, ...reports] = process.argv.slice(2);
 const problems = [];
@@ -27,7 +27,7 @@ for (const report of reports) {
   for (const { name, status, message, assertionResults } of testResults) {
     if (status === 'failed' && !assertionResults.some((result) => result.status === 'failed')) {
       failedHere++;
-      problems.push(`${name}: ${message || 'failed outside of its tests'}`);
+      problems.push(`${relative('.', name)}: ${message || 'its set-up or tear-down failed, see above'}`);
     }
     for (const result of assertionResults) {
       if (result.status === 'passed') passed++;
@@ -37,8 +37,8 @@ for (const report of reports) {
         console.log(`FAILED  ${result.fullName}`);
       } else {
         // Suites that cannot run here carry the reason in their title (test/support/privileges.ts; in CI they fail
-        // instead). Others are single cases that do not apply, and stand with their name.
-        const reason = /\(skipped: ([^)]*)\)/.exec(result.fullName)?.[1] ?? `does not apply: ${result.fullName}`;
+        // instead). Others are cases that do not apply here, or stand behind a set-up that failed.
+        const reason = /\(skipped: ([^)]*)\)/.exec(result.fullName)?.[1] ?? `cases of ${relative('.', name)}`;
         skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
       }
     }
