@@ -168,6 +168,7 @@ export class Lab {
       dhcp: { rangeStart: NETWORK + 128, rangeEnd: NETWORK + 253, leaseSeconds: 3600, reservations: [] },
       domain: 'vmnet.internal',
       resolvers: [{ address: 0x0909_0909, port: 53 }],
+      otherNetworks: [],
       hostAddress: HOST_LAN,
       leases: [],
       ...config,

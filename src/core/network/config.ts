@@ -1,6 +1,8 @@
 /** What a network is told by its daemon: validated there, trusted here. Addresses are numbers (see base/address.ts). */
 
-import type { LeaseRecord } from '../services/dhcp/lease.ts';
+import type { LeaseRecord, Reservation } from '../services/dhcp/lease.ts';
+
+export type { Reservation };
 
 /** The address plan of a network (DESIGN §1). */
 export interface Ipv4Plan {
@@ -14,17 +16,16 @@ export interface Ipv4Plan {
   dhcpServer: number;
 }
 
-export interface Reservation {
-  mac: number;
-  address: number;
-  name: string | null;
-}
-
 export interface DhcpPlan {
   rangeStart: number;
   rangeEnd: number;
   leaseSeconds: number;
   reservations: Reservation[];
+}
+
+export interface Subnet {
+  network: number;
+  prefixLength: number;
 }
 
 export interface Resolver {
@@ -44,6 +45,8 @@ export interface NetworkConfig {
   dhcp: DhcpPlan | null;
   /** Domain of the guests' names. */
   domain: string;
+  /** Subnets of the host's other networks: guests of this one have no way there. */
+  otherNetworks: Subnet[];
   /** The host's name servers in order. */
   resolvers: Resolver[];
   /** The host's own non-loopback address that stands behind `.1`; 0 when it has none. */

@@ -96,7 +96,7 @@ export class Network {
       );
     }
     if (nat) {
-      this.policy = new Policy(plan.host, plan.network, mask, config.hostAddress);
+      this.policy = new Policy(plan.host, [plan, ...config.otherNetworks], config.hostAddress);
       this.nat = new Nat({
         world,
         clock,

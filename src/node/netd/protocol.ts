@@ -5,57 +5,14 @@
  * events to every connection. netd outlives vmnetd: a new vmnetd connects, says `hello`, and asks for `descriptors`.
  */
 
-/** An IPv4 network as netd needs it; addresses are unsigned 32-bit numbers. */
-export interface Ipv4Plan {
-  network: number;
-  prefixLength: number;
-  /** `.1`: the host, answered for by the gateway where there is no host adapter. */
-  host: number;
-  /** `.2`: gateway and name server. */
-  gateway: number;
-  /** `.254`: DHCP server identifier. */
-  dhcpServer: number;
-}
+import type { FlowView } from '../../core/nat/flow-view.ts';
+import type { DhcpPlan, Ipv4Plan, NetworkConfig, Reservation } from '../../core/network/config.ts';
+import type { LeaseRecord } from '../../core/services/dhcp/lease.ts';
 
-export interface Reservation {
-  mac: number;
-  address: number;
-  name: string | null;
-}
+export type { DhcpPlan, Ipv4Plan, LeaseRecord, Reservation };
 
-export interface DhcpPlan {
-  rangeStart: number;
-  rangeEnd: number;
-  leaseSeconds: number;
-  reservations: Reservation[];
-}
-
-/** A lease as it lies on disk (a JSON line each in the lease journal), and in answers. Times in ms since 1970; MAC a 48-bit number. */
-export interface LeaseRecord {
-  address: number;
-  mac: number;
-  /** Client identifier (option 61) as hex, null without one. */
-  clientId: string | null;
-  /** Host name that the guest gave, lower case, valid as a DNS label; null without one. */
-  name: string | null;
-  expiresAt: number;
-}
-
-/** All that a netd must know of its network: validated by vmnetd, trusted here. */
-export interface NetdConfig {
-  name: string;
-  mode: 'nat' | 'hostonly' | 'segment' | 'bridged';
-  ipv4: Ipv4Plan | null;
-  mtu: number;
-  gatewayMac: number;
-  dhcp: DhcpPlan | null;
-  domain: string;
-  /** Host's name servers in order; port 53 unless told. */
-  resolvers: { address: number; port: number }[];
-  /** The host's own non-loopback address that stands behind `.1`; 0 when it has none. */
-  hostAddress: number;
-  leases: LeaseRecord[];
-}
+/** All that a netd must know of its network: validated by vmnetd, trusted here. Addresses are unsigned 32-bit numbers. */
+export type NetdConfig = NetworkConfig;
 
 /** A guest in a network namespace; descriptors: [tap, pidfd of the namespace's process]. */
 export interface AttachTap {
@@ -131,17 +88,8 @@ export interface PortInfo {
   drops: Record<string, number>;
 }
 
-/** One proxied conversation, both sides (DESIGN §1). Addresses are text here: this is only ever shown. */
-export interface FlowInfo {
-  protocol: 'tcp' | 'udp' | 'icmp';
-  state: string;
-  guest: { our: string; endpoint: string };
-  host: { our: string; endpoint: string; fd: number; pid: number };
-  rxBytes: number;
-  txBytes: number;
-  ageMs: number;
-  idleMs: number;
-}
+/** One proxied conversation, both sides, and whose descriptor the host's socket is. */
+export type FlowInfo = FlowView & { host: { pid: number } };
 
 export type Op = keyof Requests;
 

@@ -50,6 +50,7 @@ const isConfig = object({
     }),
   ),
   domain: isText,
+  otherNetworks: list(object({ network: isNumber, prefixLength: isNumber })),
   resolvers,
   hostAddress: isNumber,
   leases: list(

@@ -59,9 +59,10 @@ export function planNetworks(loaded: LoadedConfig, routes: readonly HostRoute[],
     routes,
     kept,
   );
+  const all = new Map([...subnets, ...choice.subnets]);
   const networks = entries.map(([name, entry]) => {
-    const subnet = subnets.get(name) ?? choice.subnets.get(name) ?? null;
-    return planNetwork(loaded, name, entry, subnet, choice.warnings.get(name));
+    const others = [...all].filter(([other]) => other !== name).map(([, subnet]) => subnet);
+    return planNetwork(loaded, name, entry, all.get(name) ?? null, others, choice.warnings.get(name));
   });
   return { networks, chosen: choice.subnets };
 }
@@ -75,6 +76,7 @@ function planNetwork(
   name: string,
   entry: NetworkEntry,
   subnet: Prefix | null,
+  others: readonly Prefix[],
   warning: string | undefined,
 ): NetworkPlan {
   const common = { name, mode: entry.mode, mtu: entry.mtu, subnet };
@@ -96,6 +98,7 @@ function planNetwork(
     gatewayMac: gatewayMac(numberOf(name)),
     dhcp,
     domain: DOMAIN,
+    otherNetworks: others.map(({ network, length }) => ({ network, prefixLength: length })),
   };
   const servers = entry.mode === 'nat' ? entry.dns?.servers : undefined;
   if (servers !== undefined) checkServers(loaded, ['networks', name, 'dns', 'servers'], servers);

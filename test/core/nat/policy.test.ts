@@ -4,9 +4,20 @@ import { Policy, VERDICT } from '../../../src/core/nat/policy.ts';
 
 const HOST = ip('192.168.88.1');
 const LAN = ip('198.51.100.7');
-const policy = () => new Policy(HOST, ip('192.168.88.0'), ip('255.255.255.0'), LAN);
+const OWN = { network: ip('192.168.88.0'), prefixLength: 24 };
+const OTHER = { network: ip('10.77.0.0'), prefixLength: 20 };
+const policy = () => new Policy(HOST, [OWN, OTHER], LAN);
 
 describe('Policy', () => {
+  test.each(['10.77.0.0', '10.77.0.1', '10.77.15.255'])(
+    'denies %s, which is in another network of this host',
+    (address) => expect(policy().verdict(ip(address))).toBe(VERDICT.DENIED),
+  );
+
+  test.each(['10.76.255.255', '10.77.16.0'])('allows %s beside another network of this host', (address) =>
+    expect(policy().verdict(ip(address))).toBe(VERDICT.ALLOWED),
+  );
+
   test.each(['1.0.0.0', '8.8.8.8', '10.0.0.1', '192.168.87.255', '192.168.89.0', '126.255.255.255', '128.0.0.0'])(
     'allows %s',
     (address) => expect(policy().verdict(ip(address))).toBe(VERDICT.ALLOWED),

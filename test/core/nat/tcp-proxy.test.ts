@@ -42,7 +42,7 @@ function bounded(limits: TcpProxyLimits) {
   lab.guest.send(arpFrame());
   lab.guest.take();
   const { stack } = lab.network.nat!.tcp;
-  const policy = new Policy(HOST, NETWORK, 0xffff_ff00, HOST_LAN);
+  const policy = new Policy(HOST, [{ network: NETWORK, prefixLength: 24 }], HOST_LAN);
   const icmp = new IcmpSender(stack.out, lab.clock, GATEWAY);
   const proxy = new TcpProxy(stack, lab.world, policy, icmp, () => null, new HalfSipHash(1, 2), limits);
   const send = (fields: TcpFields) => {

@@ -40,6 +40,7 @@ const CONFIG: NetdConfig = {
   },
   domain: 'vmnet.internal',
   resolvers: [],
+  otherNetworks: [],
   hostAddress: 0,
   leases: [],
 };

@@ -91,6 +91,7 @@ describe('the shape of requests', () => {
     dhcp: { rangeStart: 1, rangeEnd: 2, leaseSeconds: 3, reservations: [{ mac: 1, address: 2, name: null }] },
     domain: 'vmnet.internal',
     resolvers: [{ address: 1, port: 53 }],
+    otherNetworks: [],
     hostAddress: 0,
     leases: [{ address: 1, mac: 2, clientId: null, name: 'a', expiresAt: 3 }],
   };

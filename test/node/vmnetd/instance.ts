@@ -24,6 +24,7 @@ export function natPlan(changes: Partial<NetdPlan> = {}): NetworkPlan & { netd: 
     gatewayMac: 0x02766d000008,
     dhcp: { rangeStart: network + 128, rangeEnd: network + 253, leaseSeconds: 1800, reservations: [] },
     domain: 'vmnet.internal',
+    otherNetworks: [],
     ...changes,
   };
   return {

@@ -55,6 +55,7 @@ describe('without a file', () => {
       gatewayMac: 0x02_76_6d_00_00_08,
       dhcp: { rangeStart: ip('192.168.88.128'), rangeEnd: ip('192.168.88.253'), leaseSeconds: 1800, reservations: [] },
       domain: 'vmnet.internal',
+      otherNetworks: [{ network: ip('192.168.81.0'), prefixLength: 24 }],
     });
     expect(networks[0]?.netd?.ipv4?.gateway).toBe(0);
   });

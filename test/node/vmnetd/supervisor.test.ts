@@ -89,6 +89,7 @@ describe('a start', () => {
       config: {
         ...natPlan().netd,
         resolvers: [{ address: 0x01020304, port: 53 }],
+        otherNetworks: [],
         hostAddress: 0x0a000001,
         leases: [valid],
       },
