@@ -209,6 +209,20 @@ describe('the TCP proxy', () => {
     expect(lab.pool.taken).toBe(before);
   });
 
+  test('keeps no connection in mind that ended while it waited for room in the port', () => {
+    const lab = new Lab();
+    lab.world.onConnect = accepting;
+    const { base, peer } = connect(lab);
+    lab.guest.roomBytes = 0;
+    peer.send(pattern(0, 5000));
+    lab.settle();
+    const { stack } = lab.network.nat!.tcp;
+    const waiters = Reflect.get(stack, 'waiters') as Set<unknown>;
+    expect(waiters.size).toBe(1);
+    lab.guest.send(tcpFrame({ ...base, flags: TCP.RST }));
+    expect(waiters.size).toBe(0);
+  });
+
   test('does without memory for segments out of order', () => {
     const lab = new Lab();
     lab.world.onConnect = accepting;

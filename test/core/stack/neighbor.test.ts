@@ -20,8 +20,9 @@ describe('Neighbors', () => {
 
   test('forgets the entry heard longest ago when it is full', () => {
     const neighbors = new Neighbors();
-    for (let address = 1; address <= 1024; address++) neighbors.learn(address, address);
+    for (let address = 1; address <= 1023; address++) neighbors.learn(address, address);
     neighbors.learn(1, 1);
+    neighbors.learn(1024, 1024);
     neighbors.learn(5000, 5000);
     expect(neighbors.size).toBe(1024);
     expect([neighbors.macOf(1), neighbors.macOf(2), neighbors.macOf(5000)]).toEqual([1, -1, 5000]);

@@ -31,7 +31,7 @@ export function output(s: TcpStack, t: Tcb): void {
   if (t.state === TCP_STATE.ESTABLISHED || t.state === TCP_STATE.CLOSE_WAIT || seqGt(t.sndMax, t.sndNxt)) {
     if (!sendData(s, t)) return;
   }
-  if (t.ackNow) acknowledge(s, t);
+  if (t.ackNow) sendAckNow(s, t);
 }
 
 /** The guest holds everything before `sndUna`: the application may let go of it. */
@@ -148,14 +148,13 @@ export function retransmitFirst(s: TcpStack, t: Tcb): void {
   else if (n === 0 && t.ended) sendSegment(s, t, t.sndUna, TCP.FIN | TCP.ACK, 0);
 }
 
-/** Acknowledges by itself, when no data took the acknowledgement along. */
-function acknowledge(s: TcpStack, t: Tcb): void {
-  sendSegment(s, t, t.sndNxt, TCP.ACK, 0);
-}
-
-/** An acknowledgement at once, outside of the turn's end: challenge ACKs (RFC 5961) and answers to stray segments. */
+/**
+ * An acknowledgement by itself: at the turn's end when no data took it along, at once for challenge ACKs (RFC 5961) and
+ * segments out of order. It names the highest byte sent, also after a time-out has `sndNxt` fall back: a guest that
+ * holds more would take an earlier number for one outside of its window, and the acknowledgement with it.
+ */
 export function sendAckNow(s: TcpStack, t: Tcb): void {
-  sendSegment(s, t, t.sndNxt, TCP.ACK, 0);
+  sendSegment(s, t, t.sndMax, TCP.ACK, 0);
 }
 
 /** A segment from before the window, which the guest must answer with its window (RFC 9293 §3.8.6.1). */
