@@ -124,7 +124,7 @@ describeWith(['namespaces'], 'the examples', () => {
   it('keep what they promise', async () => {
     const stage = await Stage.open(process.getuid?.() === 0 ? 'root' : 'user', { up: null, servers: false });
     try {
-      const shown = await stage.lab.host.must(['sh', join(REPOSITORY, 'examples/three-tier.sh')]);
+      const shown = await stage.daemon.place.must(['sh', join(REPOSITORY, 'examples/three-tier.sh')]);
       expect(shown).toContain('the application says: hello from the database');
       expect(shown).toContain('there is no way from vmnet8 to vmnet2');
       expect(shown).toContain('╭─ database ─');

@@ -174,7 +174,7 @@ export function namespaceGuest(who: Who): void {
 
   describe('what is shown of it', () => {
     it('shows both sides of a flow, and a descriptor of netd that is that socket', async () => {
-      await guest.must(`(sleep 20 | nc ${INTERNET_ADDRESS} ${PORTS.stall} >/dev/null 2>&1 & echo $! >/tmp/nc-${who})`);
+      await guest.must(`(sleep 20 | nc ${INTERNET_ADDRESS} ${PORTS.stall} >/dev/null 2>&1 &)`);
       const endpoint = `${INTERNET_ADDRESS}:${PORTS.stall}`;
       const flow = await eventually(
         'the flow is listed',
@@ -256,9 +256,8 @@ export function namespaceGuest(who: Who): void {
 
     it('carry 100 MB between them intact', async () => {
       const server = `${process.execPath} ${stage.install.tool('lab-server')}`;
-      await other.must(
-        `(sleep 60 | ${server} >/tmp/eve-${who} 2>&1 &) ; sleep 0.5; until grep -q READY /tmp/eve-${who}; do sleep 0.1; done`,
-      );
+      const log = join(stage.lab.folder, 'eve');
+      await other.must(`(sleep 60 | ${server} >${log} 2>&1 &); until grep -q READY ${log}; do sleep 0.1; done`);
       const url = `http://eve.vmnet.internal:${PORTS.http}/bytes/${HUNDRED}`;
       expect(await guest.must(`${CURL} ${url} | sha256sum`)).toContain(patternDigest(HUNDRED));
     });
