@@ -23,6 +23,7 @@ import {
 } from '../wire/icmpv4.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
+import { unreachableCode } from './unreachable.ts';
 
 export const ICMP_IDLE_MS = 60_000;
 export const ICMP_FLOW_LIMIT = 1_024;
@@ -177,16 +178,12 @@ export class IcmpProxy {
   }
 
   private failed(result: number, b: Uint8Array, ip: number, end: number, src: number, mac: number): void {
-    const { icmp } = this.env;
-    if (result === IO.DENIED) {
-      this.counters.unavailable!++;
-      icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.ADMIN_PROHIBITED);
-    } else if (result === IO.HOST_UNREACHABLE) {
-      icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.HOST);
-    } else if (result === IO.NET_UNREACHABLE) {
-      icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.NET);
-    } else {
+    const code = unreachableCode(result);
+    if (code < 0) {
       count(this.counters, 'sendFailed');
+      return;
     }
+    count(this.counters, result === IO.DENIED ? 'unavailable' : 'unreachable');
+    this.env.icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, code);
   }
 }

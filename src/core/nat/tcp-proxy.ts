@@ -22,7 +22,7 @@ import { TCP_STATE } from '../stack/tcp/state.ts';
 import { Tcb } from '../stack/tcp/tcb.ts';
 import type { TcpStack } from '../stack/tcp/tcp-stack.ts';
 import { timerDue } from '../stack/tcp/timeouts.ts';
-import { ICMPV4, ICMPV4_UNREACHABLE } from '../wire/icmpv4.ts';
+import { ICMPV4 } from '../wire/icmpv4.ts';
 import {
   TCP,
   TCP_HEADER,
@@ -36,6 +36,7 @@ import {
 } from '../wire/tcp.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
+import { unreachableCode } from './unreachable.ts';
 
 export interface TcpProxyLimits {
   flows: number;
@@ -306,16 +307,13 @@ export class TcpProxy {
         this.resetSyn(flow);
         break;
       case IO.HOST_UNREACHABLE:
-        this.counters.unreachable!++;
-        this.unreachable(flow, ICMPV4_UNREACHABLE.HOST);
-        break;
       case IO.NET_UNREACHABLE:
         this.counters.unreachable!++;
-        this.unreachable(flow, ICMPV4_UNREACHABLE.NET);
+        this.unreachable(flow, unreachableCode(result));
         break;
       case IO.DENIED:
         this.counters.denied!++;
-        this.unreachable(flow, ICMPV4_UNREACHABLE.ADMIN_PROHIBITED);
+        this.unreachable(flow, unreachableCode(result));
         break;
       case IO.TIMED_OUT:
         this.counters.connectTimeout!++;

@@ -19,6 +19,7 @@ import { ICMPV4, ICMPV4_UNREACHABLE } from '../wire/icmpv4.ts';
 import { UDP_HEADER, udpDstPort, udpEmit, udpLength, udpSrcPort } from '../wire/udp.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
+import { unreachableCode } from './unreachable.ts';
 
 /** Idle life of a mapping: RFC 4787 REQ-5 recommends five minutes or more. */
 export const UDP_IDLE_MS = 300_000;
@@ -231,41 +232,19 @@ export class UdpProxy {
 
   /** Returns whether the rest of a superframe is worth sending. */
   private sendFailed(mapping: UdpMapping, result: number, b: Uint8Array, ip: number, end: number): boolean {
-    const { icmp } = this.env;
-    switch (result) {
-      case IO.REFUSED:
-        // An error of an earlier datagram, reported now: this one was not sent.
-        this.refused(mapping);
-        return true;
-      case IO.HOST_UNREACHABLE:
-        icmp.errorAbout(
-          b,
-          ip,
-          end,
-          mapping.guestMac,
-          mapping.guestAddress,
-          ICMPV4.UNREACHABLE,
-          ICMPV4_UNREACHABLE.HOST,
-        );
-        return false;
-      case IO.NET_UNREACHABLE:
-        icmp.errorAbout(b, ip, end, mapping.guestMac, mapping.guestAddress, ICMPV4.UNREACHABLE, ICMPV4_UNREACHABLE.NET);
-        return false;
-      case IO.DENIED:
-        icmp.errorAbout(
-          b,
-          ip,
-          end,
-          mapping.guestMac,
-          mapping.guestAddress,
-          ICMPV4.UNREACHABLE,
-          ICMPV4_UNREACHABLE.ADMIN_PROHIBITED,
-        );
-        return false;
-      default:
-        count(this.counters, result === IO.WOULD_BLOCK ? 'socketFull' : 'sendFailed');
-        return false;
+    if (result === IO.REFUSED) {
+      // An error of an earlier datagram, reported now: this one was not sent.
+      this.refused(mapping);
+      return true;
     }
+    const code = unreachableCode(result);
+    if (code >= 0) {
+      this.env.icmp.errorAbout(b, ip, end, mapping.guestMac, mapping.guestAddress, ICMPV4.UNREACHABLE, code);
+      count(this.counters, 'unreachable');
+    } else {
+      count(this.counters, result === IO.WOULD_BLOCK ? 'socketFull' : 'sendFailed');
+    }
+    return false;
   }
 
   private refused(mapping: UdpMapping): void {
