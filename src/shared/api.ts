@@ -75,6 +75,8 @@ export const networkStatus = z.object({
   uptimeSeconds: z.int(),
   /** How guests' pings to the outside are carried. */
   echo: z.enum(['ping-socket', 'raw', 'unavailable']),
+  /** What happened so far, by kind (docs/counters.md). Empty while its netd does not answer. */
+  counters: z.record(z.string(), z.number()),
   /** Sentences for people. */
   warnings: z.array(z.string()),
 });

@@ -122,6 +122,7 @@ export function networkStatus(changes: Partial<NetworkStatus> = {}): NetworkStat
     rssBytes: 61_200_000,
     uptimeSeconds: 200,
     echo: 'ping-socket',
+    counters: {},
     warnings: [],
     ...changes,
   };

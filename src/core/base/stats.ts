@@ -7,6 +7,6 @@
 export type Counters = Record<string, number>;
 
 /** Adds one to a counter. */
-export function count(counters: Counters, name: string): void {
+export function count<Name extends string>(counters: { [name in Name]?: number }, name: Name): void {
   counters[name] = (counters[name] ?? 0) + 1;
 }

@@ -3,10 +3,8 @@
  * (`Switch.receive`). Counters are seen from the guest's cable: `rx` came from the guest, `tx` went to it.
  */
 
+import type { DropCounters } from './drops.ts';
 import type { Frame } from './frame.ts';
-
-/** Reasons why a frame, or the packet in it, went no further. Shown by name in `vmnet ports --json`. */
-export type DropCounters = Record<string, number>;
 
 /** Plain counters of a port; bytes are Ethernet bytes without FCS. A superframe counts as one frame. */
 export interface PortStats {
@@ -14,6 +12,7 @@ export interface PortStats {
   rxBytes: number;
   txFrames: number;
   txBytes: number;
+  /** Frames that went no further, by reason. */
   readonly drops: DropCounters;
 }
 

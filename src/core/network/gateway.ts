@@ -16,6 +16,7 @@
 import { macIsMulticast } from '../base/address.ts';
 import type { Clock, Region } from '../base/ports.ts';
 import { count } from '../base/stats.ts';
+import type { DropReason } from '../link/drops.ts';
 import { CSUM, type Frame, GSO } from '../link/frame.ts';
 import { offloadIsValid, verifyL4 } from '../link/offload.ts';
 import type { PortStats, SwitchPort } from '../link/port.ts';
@@ -99,7 +100,7 @@ export class Gateway implements SwitchPort {
   }
 
   /** Returns why the frame went no further, null when it was used. */
-  private input(frame: Frame): string | null {
+  private input(frame: Frame): DropReason | null {
     const b = frame.region.bytes;
     const off = frame.offset;
     if (frame.length < ETHERNET_HEADER) return 'runt';
@@ -111,7 +112,7 @@ export class Gateway implements SwitchPort {
     return type === ETHER_TYPE.IPV6 ? 'ipv6' : 'etherType';
   }
 
-  private arp(b: Uint8Array, off: number, end: number): string | null {
+  private arp(b: Uint8Array, off: number, end: number): DropReason | null {
     if (!arpIsValid(b, off, end)) return 'arpMalformed';
     const sender = arpSpa(b, off);
     const sha = arpSha(b, off);
@@ -126,7 +127,7 @@ export class Gateway implements SwitchPort {
     return null;
   }
 
-  private ipv4(frame: Frame, ip: number, end: number): string | null {
+  private ipv4(frame: Frame, ip: number, end: number): DropReason | null {
     const b = frame.region.bytes;
     if (!ipv4IsValid(b, ip, end)) return 'ipMalformed';
     if (!ipv4ChecksumIsRight(b, ip)) return 'ipChecksum';
@@ -169,7 +170,7 @@ export class Gateway implements SwitchPort {
     dst: number,
     protocol: number,
     mac: number,
-  ): string | null {
+  ): DropReason | null {
     const { nat, icmp } = this.parts;
     const region = frame.region;
     const b = region.bytes;
@@ -207,7 +208,7 @@ export class Gateway implements SwitchPort {
     dst: number,
     protocol: number,
     mac: number,
-  ): string | null {
+  ): DropReason | null {
     const { nat, icmp, dns, dhcp } = this.parts;
     const b = region.bytes;
     if (protocol === IP_PROTOCOL.ICMP) return this.ownIcmp(b, off, end, src, dst, mac);
@@ -234,14 +235,14 @@ export class Gateway implements SwitchPort {
     return 'portUnreachable';
   }
 
-  private toBroadcast(b: Uint8Array, off: number, protocol: number): string | null {
+  private toBroadcast(b: Uint8Array, off: number, protocol: number): DropReason | null {
     if (protocol !== IP_PROTOCOL.UDP) return 'broadcast';
     if (udpDstPort(b, off) !== PORT_DHCP_SERVER || this.parts.dhcp === null) return 'broadcast';
     this.dhcp(b, off);
     return null;
   }
 
-  private ownIcmp(b: Uint8Array, off: number, end: number, src: number, dst: number, mac: number): string | null {
+  private ownIcmp(b: Uint8Array, off: number, end: number, src: number, dst: number, mac: number): DropReason | null {
     if (icmpv4Type(b, off) !== ICMPV4.ECHO_REQUEST) return 'icmpType';
     this.parts.icmp.replyEcho(b, off, end, mac, dst, src, icmpv4Identifier(b, off), icmpv4Sequence(b, off));
     return null;
@@ -272,7 +273,7 @@ export class Gateway implements SwitchPort {
 }
 
 /** Why the message at `off` is no header of its protocol; null when it is one, or of a protocol that we don't know. */
-function malformedL4(b: Uint8Array, off: number, end: number, protocol: number): string | null {
+function malformedL4(b: Uint8Array, off: number, end: number, protocol: number): DropReason | null {
   if (protocol === IP_PROTOCOL.TCP) return tcpIsValid(b, off, end) ? null : 'tcpMalformed';
   if (protocol === IP_PROTOCOL.UDP) return udpIsValid(b, off, end) ? null : 'udpMalformed';
   if (protocol === IP_PROTOCOL.ICMP) return icmpv4IsValid(b, off, end) ? null : 'icmpMalformed';

@@ -26,6 +26,7 @@ import { OUTPUT_SLOT_BYTES, PacketOutput } from '../stack/packet-output.ts';
 import { Switch } from '../switch/switch.ts';
 import { UDP_HEADER, udpEmit } from '../wire/udp.ts';
 import type { NetworkConfig, Resolver } from './config.ts';
+import { dropsAmong } from './drops.ts';
 import { Gateway } from './gateway.ts';
 
 const PORT_DNS = 53;
@@ -50,6 +51,7 @@ export class Network {
   private readonly clock: Clock;
   private readonly timers = new TimerTable();
   private readonly policy: Policy | null = null;
+  private readonly icmp: IcmpSender | null = null;
   private resolvers: readonly Resolver[];
   private lastPortId = 0;
 
@@ -69,6 +71,7 @@ export class Network {
     const out = new PacketOutput(slot, config.gatewayMac, (frame) => this.sendFromGateway(frame));
     const icmp = new IcmpSender(out, clock, nat ? plan.gateway : plan.dhcpServer);
     const mask = prefixMask(plan.prefixLength);
+    this.icmp = icmp;
 
     if (config.dhcp !== null) {
       this.dhcp = new DhcpServer(
@@ -244,7 +247,13 @@ export class Network {
     add('switch', this.switch.counters);
     add('dhcp', this.dhcp?.counters);
     add('dns', this.dns?.counters);
+    add('icmpError', this.icmp?.counters);
     return all;
+  }
+
+  /** What went no further at the gateway, by reason: frames, and what proxy and services left undone (drops.ts). */
+  gatewayDrops(): Record<string, number> {
+    return { ...this.gateway?.stats.drops, ...dropsAmong(this.counters()) };
   }
 
   setResolvers(resolvers: readonly Resolver[]): void {

@@ -9,19 +9,15 @@
  * A frame is borrowed for the call and carried with its offload state; no port is waited for. What a port does with a
  * frame that it can't send is its own affair, so one slow guest never stalls another. `receive` may be called from
  * within a port's `transmit` (the gateway answers at once): it keeps no state across the call. Ports count their own
- * rx and tx; the switch counts drops, by reason, on the port that the frame came from:
- *
- *   runt            shorter than an Ethernet header
- *   giant           longer than MAX_FRAME
- *   sourceAddress   source is a group address or zero (IEEE 802.3 §3.2.3: a source is individual)
- *   spoofedSource   source is pinned to another port, such as the gateway's
- *   sameSegment     destination was heard on the very port that the frame came from
- *   detachedPort    the port is not, or no longer, attached
+ * rx and tx; the switch counts drops, by reason (link/drops.ts), on the port that the frame came from. A source that is
+ * a group address or zero is nobody's (IEEE 802.3 §3.2.3); one that is pinned to another port, such as the gateway's, is
+ * not believed.
  */
 
 import { get16, getInt32 } from '../base/bytes.ts';
 import type { Clock } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
+import type { DropReason } from '../link/drops.ts';
 import { type Frame, MAX_FRAME } from '../link/frame.ts';
 import type { SwitchPort } from '../link/port.ts';
 import { Fdb, type FdbEntry, type FdbLimits, LEARNED } from './fdb.ts';
@@ -100,7 +96,7 @@ export class Switch {
   }
 
   /** Returns why the frame went no further, null when it did. */
-  private forward(from: SwitchPort, frame: Frame): string | null {
+  private forward(from: SwitchPort, frame: Frame): DropReason | null {
     if (frame.length < ETHERNET_HEADER) return 'runt';
     if (frame.length > MAX_FRAME) return 'giant';
     if (this.byId.get(from.id) !== from) return 'detachedPort';

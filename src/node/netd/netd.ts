@@ -11,6 +11,7 @@
  */
 
 import { type Counters, count } from '../../core/base/stats.ts';
+import type { DropReason } from '../../core/link/drops.ts';
 import type { SwitchPort } from '../../core/link/port.ts';
 import { Network } from '../../core/network/network.ts';
 import type { LeaseRecord } from '../../core/services/dhcp/lease.ts';
@@ -48,7 +49,7 @@ export const PORTS_MAX = 256;
 /** Most of them that are TAPs. */
 export const TAPS_MAX = 120;
 /** Ends of ports, and connections that became none, that are shown among the gateway's drops. */
-const PORT_DROPS = ['badLength', 'refused'] as const;
+const PORT_DROPS = ['badLength', 'refused'] as const satisfies DropReason[];
 /** Most stations shown of one port. */
 const STATIONS_SHOWN = 16;
 
@@ -361,12 +362,6 @@ export class Netd implements ControlHandler, PortHost, Turns {
     const macs = network.switch.stationsOf(port, STATIONS_SHOWN);
     if (attach !== null && !macs.includes(attach.mac)) macs.push(attach.mac);
     if (kind === 'gateway' && !macs.includes(config.gatewayMac)) macs.push(config.gatewayMac);
-    // A port that broke the framing, or was one too many, is not there to show it: the gateway does.
-    const refused: Counters = {};
-    for (const reason of kind === 'gateway' ? PORT_DROPS : []) {
-      const times = this.counters[`ports.${reason}`];
-      if (times !== undefined) refused[reason] = times;
-    }
     return {
       port: port.id,
       kind,
@@ -379,8 +374,18 @@ export class Netd implements ControlHandler, PortHost, Turns {
       rxBytes,
       txFrames,
       txBytes,
-      drops: { ...drops, ...refused },
+      drops: kind === 'gateway' ? this.gatewayDrops() : { ...drops },
     };
+  }
+
+  /** A port that broke the framing, or was one too many, is not there to show it: the gateway does. */
+  private gatewayDrops(): Record<string, number> {
+    const drops = this.network.gatewayDrops();
+    for (const reason of PORT_DROPS) {
+      const times = this.counters[`ports.${reason}`];
+      if (times !== undefined) drops[reason] = times;
+    }
+    return drops;
   }
 
   private gatewayAddresses(): number[] {

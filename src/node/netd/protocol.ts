@@ -68,6 +68,7 @@ export interface NetdStatus {
   flows: number;
   /** Whether guests' pings to the outside can be carried, and how. */
   echo: 'ping-socket' | 'raw' | 'unavailable';
+  /** What happened so far, by kind: docs/counters.md. */
   counters: Record<string, number>;
 }
 
@@ -84,7 +85,7 @@ export interface PortInfo {
   rxBytes: number;
   txFrames: number;
   txBytes: number;
-  /** Frames that went no further, by reason. The gateway's has also how many stream ports `badLength` ended or were `refused`. */
+  /** What went no further, by reason: core/link/drops.ts, and at the gateway core/network/drops.ts. */
   drops: Record<string, number>;
 }
 

@@ -41,6 +41,7 @@ export async function networkStatus(
     rssBytes: status?.rssBytes ?? 0,
     uptimeSeconds: Math.floor((status?.uptimeMs ?? 0) / 1000),
     echo: status?.echo ?? 'unavailable',
+    counters: status?.counters ?? {},
     warnings: [...plan.warnings, ...warningsOf(plan, supervisor, status, facts)],
   };
 }

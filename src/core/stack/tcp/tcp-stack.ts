@@ -28,7 +28,7 @@ import { output, sendReset, widenWindow } from './send.ts';
 import { TCP_STATE, type TcpState } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
 
-/** Counters of all connections, by name in `vmnet ports --json` and `status`. */
+/** Counters of all connections, `tcp.…` in `vmnet status --json`. */
 export type TcpCounters = Record<
   | 'opened'
   | 'established'

@@ -16,6 +16,7 @@
 
 import type { Slot } from '../../../core/base/ports.ts';
 import { count } from '../../../core/base/stats.ts';
+import type { DropReason } from '../../../core/link/drops.ts';
 import { CSUM, Frame, GSO, MAX_FRAME } from '../../../core/link/frame.ts';
 import { offloadIsValid } from '../../../core/link/offload.ts';
 import type { PortStats } from '../../../core/link/port.ts';
@@ -213,7 +214,7 @@ export class TapPort implements CablePort {
   }
 }
 
-const DROP_REASONS = new Map([
+const DROP_REASONS = new Map<number, DropReason>([
   [EIO, 'linkDown'],
   [ENOBUFS, 'noBuffers'],
   [ENOMEM, 'noBuffers'],
