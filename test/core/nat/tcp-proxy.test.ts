@@ -5,6 +5,7 @@ import { IO } from '../../../src/core/base/ports.ts';
 import { Policy } from '../../../src/core/nat/policy.ts';
 import { TcpProxy, type TcpProxyLimits } from '../../../src/core/nat/tcp-proxy.ts';
 import { IcmpSender } from '../../../src/core/stack/icmp-sender.ts';
+import { MAX_HELD_BYTES } from '../../../src/core/stack/tcp/reassembly.ts';
 import { TCP, tcpAck, tcpFlags, tcpSeq } from '../../../src/core/wire/tcp.ts';
 import {
   arpFrame,
@@ -207,6 +208,24 @@ describe('the TCP proxy', () => {
     lab.settle();
     expect(peer.bytes()).toEqual(pattern(0, 650));
     expect(lab.pool.taken).toBe(before);
+  });
+
+  test('keeps at most 8 MiB out of order for all connections, so that a guest with holes starves nobody else', () => {
+    const lab = new Lab();
+    lab.world.onConnect = accepting;
+    const before = lab.pool.taken;
+    const connections = [1, 2, 3, 4].map((srcPort) => connect(lab, { srcPort }));
+    for (const { base } of connections) {
+      for (let i = 1; i <= 60; i++)
+        lab.guest.send(tcpFrame({ ...base, seq: 1 + i * 100, payload: pattern(i * 100, 3000) }));
+    }
+    expect(lab.pool.taken - before).toBe(Math.floor(MAX_HELD_BYTES / 66_048));
+    for (const { base } of connections) lab.guest.send(tcpFrame({ ...base, flags: TCP.RST }));
+    expect(lab.pool.taken).toBe(before);
+    lab.guest.take();
+    const { base } = connect(lab, { srcPort: 5 });
+    lab.guest.send(tcpFrame({ ...base, seq: 101, payload: pattern(100, 3000) }));
+    expect(lab.pool.taken).toBe(before + 1);
   });
 
   test('keeps no connection in mind that ended while it waited for room in the port', () => {

@@ -3,8 +3,8 @@
  * took less than the window had promised (a kernel accounts for more than payload). None of it is acknowledged.
  *
  * Each lies in a slot of the pool, in order of sequence number. Overlaps are resolved when bytes are passed on: the
- * first copy wins, as RFC 9293 §3.10.7.4 allows. Bounded by {@link MAX_SEGMENTS} a connection and by the pool; what
- * finds no place is dropped, counted by the caller, and sent again by the guest.
+ * first copy wins, as RFC 9293 §3.10.7.4 allows. Bounded by {@link MAX_SEGMENTS} a connection and {@link MAX_HELD_BYTES}
+ * for all together; what finds no place is dropped, counted by the caller, and sent again by the guest.
  */
 
 import { copyBytes } from '../../base/bytes.ts';
@@ -13,6 +13,30 @@ import { seqDiff, seqLt } from '../../base/seq.ts';
 
 /** As many superframes as a full window holds. */
 const MAX_SEGMENTS = 64;
+
+/** Half of each class of the daemon's slots: a guest that leaves holes on purpose must not starve queues and DNS. */
+export const MAX_HELD_BYTES = 8 << 20;
+
+/** The share of the network's pool that all connections' segments lie in. */
+export class HeldMemory implements SlotPool {
+  private readonly pool: SlotPool;
+  private held = 0;
+
+  constructor(pool: SlotPool) {
+    this.pool = pool;
+  }
+
+  take(size: number): Slot | null {
+    const slot = this.held + size <= MAX_HELD_BYTES ? this.pool.take(size) : null;
+    if (slot !== null) this.held += slot.size;
+    return slot;
+  }
+
+  give(slot: Slot): void {
+    this.held -= slot.size;
+    this.pool.give(slot);
+  }
+}
 
 interface Held {
   seq: number;

@@ -24,6 +24,7 @@ import type { PacketOutput } from '../packet-output.ts';
 import { ABORT, type AbortReason } from './application.ts';
 import { DelayedAcks } from './delayed-acks.ts';
 import { passOn } from './pass-on.ts';
+import { HeldMemory } from './reassembly.ts';
 import { output, sendReset, widenWindow } from './send.ts';
 import { TCP_STATE, type TcpState } from './state.ts';
 import { type Tcb, TIMER } from './tcb.ts';
@@ -102,7 +103,7 @@ export class TcpStack {
     this.timers = environment.timers;
     this.out = environment.output;
     this.mtu = environment.mtu;
-    this.pool = environment.pool;
+    this.pool = new HeldMemory(environment.pool);
     this.hash = environment.hash;
     this.room = (mac) => environment.room(mac);
     this.delayedAcks = new DelayedAcks(this.timers, (t) => this.ackNow(t));
