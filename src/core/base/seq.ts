@@ -10,11 +10,6 @@ export function seqDiff(a: number, b: number): number {
   return (a - b) | 0;
 }
 
-/** `a + n` modulo 2³², as a signed number. */
-export function seqAdd(a: number, n: number): number {
-  return (a + n) | 0;
-}
-
 /** a < b. */
 export function seqLt(a: number, b: number): boolean {
   return ((a - b) | 0) < 0;
@@ -33,14 +28,4 @@ export function seqGt(a: number, b: number): boolean {
 /** a ≥ b. */
 export function seqGe(a: number, b: number): boolean {
   return ((a - b) | 0) >= 0;
-}
-
-/** The later of two. */
-export function seqMax(a: number, b: number): number {
-  return ((a - b) | 0) >= 0 ? a : b;
-}
-
-/** The earlier of two. */
-export function seqMin(a: number, b: number): number {
-  return ((a - b) | 0) <= 0 ? a : b;
 }

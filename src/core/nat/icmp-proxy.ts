@@ -1,18 +1,6 @@
-/**
- * The echo proxy (RFC 5508): a guest's pings go out through an echo socket of the host, and what comes back goes to the
- * guest with its own identifier. A reply is never made up: where the host can't send pings the guest is told
- * "administratively prohibited" at once.
- *
- * One flow for each guest, destination and identifier; it lives `ICMP_IDLE_MS` after the last request (REQ-1: at least
- * 60 s). At the limit the one idle for longest loses.
- */
-
-import type { HalfSipHash } from '../base/half-sip-hash.ts';
-import { type EchoSocket, IO, type Region, type SocketListener, type World } from '../base/ports.ts';
+import { type EchoSocket, IO, type Region, type SocketListener } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
-import { Timer, type TimerTable } from '../base/timer-table.ts';
-import type { IcmpSender } from '../stack/icmp-sender.ts';
-import type { PacketOutput } from '../stack/packet-output.ts';
+import { Timer } from '../base/timer-table.ts';
 import {
   ICMPV4,
   ICMPV4_HEADER,
@@ -21,8 +9,9 @@ import {
   icmpv4Identifier,
   icmpv4Sequence,
 } from '../wire/icmpv4.ts';
+import type { ProxyEnvironment } from './environment.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
-import { type Policy, VERDICT } from './policy.ts';
+import { VERDICT } from './policy.ts';
 import { unreachableCode } from './unreachable.ts';
 
 export const ICMP_IDLE_MS = 60_000;
@@ -74,23 +63,12 @@ export class IcmpFlow extends Timer implements SocketListener, TableEntry<IcmpFl
   }
 }
 
-export interface IcmpProxyEnvironment {
-  readonly world: World;
-  readonly policy: Policy;
-  readonly out: PacketOutput;
-  readonly icmp: IcmpSender;
-  readonly timers: TimerTable;
-  readonly hash: HalfSipHash;
-  readonly clock: { readonly now: number };
-  readonly mtu: number;
-}
-
 export class IcmpProxy {
   readonly flows: FlowTable<IcmpFlow>;
   readonly counters: Counters = { opened: 0, denied: 0, unavailable: 0 };
-  private readonly env: IcmpProxyEnvironment;
+  private readonly env: ProxyEnvironment;
 
-  constructor(env: IcmpProxyEnvironment, limit = ICMP_FLOW_LIMIT) {
+  constructor(env: ProxyEnvironment, limit = ICMP_FLOW_LIMIT) {
     this.env = env;
     this.flows = new FlowTable(limit, env.hash);
   }

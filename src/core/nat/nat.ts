@@ -1,28 +1,14 @@
-/** The connection proxy of a `nat` network as one piece: TCP, UDP and ICMP echo, their shared policy and their limits. */
-
-import type { HalfSipHash } from '../base/half-sip-hash.ts';
-import type { Clock, Region, SlotPool, World } from '../base/ports.ts';
-import type { TimerTable } from '../base/timer-table.ts';
-import type { IcmpSender } from '../stack/icmp-sender.ts';
-import type { PacketOutput } from '../stack/packet-output.ts';
+import type { Clock, Region, SlotPool } from '../base/ports.ts';
 import { TcpStack } from '../stack/tcp/tcp-stack.ts';
+import type { ProxyEnvironment } from './environment.ts';
 import { type FlowView, viewIcmp, viewTcp, viewUdp } from './flow-view.ts';
 import { IcmpProxy } from './icmp-proxy.ts';
-import type { Policy } from './policy.ts';
 import { type LocalService, TcpProxy } from './tcp-proxy.ts';
 import { UdpProxy } from './udp-proxy.ts';
 
-export interface NatEnvironment {
-  readonly world: World;
-  readonly clock: Clock;
-  readonly timers: TimerTable;
-  readonly hash: HalfSipHash;
-  readonly out: PacketOutput;
-  readonly icmp: IcmpSender;
-  readonly policy: Policy;
+export interface NatEnvironment extends ProxyEnvironment {
   /** Memory for segments out of order. */
   readonly pool: SlotPool;
-  readonly mtu: number;
   /** Bytes that the port behind which this MAC lives takes now without a drop. */
   room(mac: number): number;
   /** Where a guest's TCP connection to one of the gateway's own addresses leads. */

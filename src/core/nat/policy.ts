@@ -2,8 +2,9 @@
  * Which destinations guests may reach through the gateway, decided once a flow.
  *
  * What is refused here protects the host: its loopback, its link-local network with the cloud's metadata service
- * (169.254.169.254), addresses that name no single host, and its other virtual networks. `.1` stands for the host and is translated to an address that
- * the host has on a real network, so that services bound to all addresses answer and those bound to loopback stay private.
+ * (169.254.169.254), addresses that name no single host, and its other virtual networks. `.1` stands for the host and is
+ * translated to an address that the host has on a real network, so that services bound to all addresses answer and those
+ * bound to loopback stay private.
  */
 
 import { prefixMask } from '../base/address.ts';
@@ -44,10 +45,5 @@ export class Policy {
   /** The address that the host's socket talks to. */
   translate(destination: number): number {
     return destination === this.host ? this.hostAddress : destination;
-  }
-
-  /** The address that the guest sees for a packet of the host's side. */
-  untranslate(source: number): number {
-    return source === this.hostAddress ? this.host : source;
   }
 }

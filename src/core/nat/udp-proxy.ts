@@ -1,24 +1,11 @@
-/**
- * The UDP proxy (RFC 4787): one unconnected host socket for each guest address and port, whatever it talks to, so the
- * mapping is endpoint-independent; filtering is address-dependent: a datagram from an address that the guest never sent
- * to is dropped and counted.
- *
- * A mapping lives `IDLE_MS` after the guest's last datagram (REQ-5, REQ-6). It remembers the last `MAX_PEERS` addresses
- * that it sent to; beyond that the oldest is forgotten. At `limit` mappings the one idle for longest loses. A guest's
- * superframe of UDP segments (GSO_UDP_L4) is sent datagram by datagram. ICMP errors that the host's kernel reports for a
- * datagram end nothing (REQ-12): a refused one is told to the guest as port unreachable for the last peer.
- */
-
-import type { HalfSipHash } from '../base/half-sip-hash.ts';
-import { IO, type Region, type SocketListener, type UdpSocket, type World } from '../base/ports.ts';
+import { IO, type Region, type SocketListener, type UdpSocket } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
-import { Timer, type TimerTable } from '../base/timer-table.ts';
-import type { IcmpSender } from '../stack/icmp-sender.ts';
-import type { PacketOutput } from '../stack/packet-output.ts';
+import { Timer } from '../base/timer-table.ts';
 import { ICMPV4, ICMPV4_UNREACHABLE } from '../wire/icmpv4.ts';
 import { UDP_HEADER, udpDstPort, udpEmit, udpLength, udpSrcPort } from '../wire/udp.ts';
+import type { ProxyEnvironment } from './environment.ts';
 import { FlowTable, type TableEntry } from './flow-table.ts';
-import { type Policy, VERDICT } from './policy.ts';
+import { VERDICT } from './policy.ts';
 import { unreachableCode } from './unreachable.ts';
 
 /** Idle life of a mapping: RFC 4787 REQ-5 recommends five minutes or more. */
@@ -79,25 +66,13 @@ export class UdpMapping extends Timer implements SocketListener, TableEntry<UdpM
   }
 }
 
-export interface UdpProxyEnvironment {
-  readonly world: World;
-  readonly policy: Policy;
-  readonly out: PacketOutput;
-  readonly icmp: IcmpSender;
-  readonly timers: TimerTable;
-  readonly hash: HalfSipHash;
-  readonly clock: { readonly now: number };
-  /** Largest IP packet on the cable. */
-  readonly mtu: number;
-}
-
 export class UdpProxy {
   readonly mappings: FlowTable<UdpMapping>;
   readonly counters: Counters = { opened: 0, denied: 0, filtered: 0, evicted: 0 };
-  private readonly env: UdpProxyEnvironment;
+  private readonly env: ProxyEnvironment;
   private backlog: UdpMapping[] = [];
 
-  constructor(env: UdpProxyEnvironment, limit = UDP_MAPPING_LIMIT) {
+  constructor(env: ProxyEnvironment, limit = UDP_MAPPING_LIMIT) {
     this.env = env;
     this.mappings = new FlowTable(limit, env.hash);
   }

@@ -27,6 +27,8 @@ import type { IcmpSender } from '../stack/icmp-sender.ts';
 import type { Neighbors } from '../stack/neighbor.ts';
 import type { PacketOutput } from '../stack/packet-output.ts';
 import { ARP_LENGTH, ARP_OP, arpEmit, arpIsValid, arpOp, arpSha, arpSpa, arpTpa } from '../wire/arp.ts';
+import { DHCPV4_PORT } from '../wire/dhcpv4.ts';
+import { DNS_PORT } from '../wire/dns.ts';
 import { ETHER_TYPE, ETHERNET_HEADER, ethernetDst, ethernetSrc, ethernetType } from '../wire/ethernet.ts';
 import {
   ICMPV4,
@@ -53,8 +55,6 @@ import { tcpIsValid } from '../wire/tcp.ts';
 import { UDP_HEADER, udpDstPort, udpEmit, udpIsValid, udpLength, udpSrcPort } from '../wire/udp.ts';
 
 const BROADCAST = 0xffff_ffff;
-const PORT_DNS = 53;
-const PORT_DHCP_SERVER = 67;
 
 /** What lives behind the gateway's port. Null where the network has no such thing. */
 export interface GatewayParts {
@@ -222,12 +222,12 @@ export class Gateway implements SwitchPort {
       return 'ipProtocol';
     }
     const port = udpDstPort(b, off);
-    if (port === PORT_DNS && dns !== null && dst === this.parts.gateway) {
+    if (port === DNS_PORT && dns !== null && dst === this.parts.gateway) {
       this.parts.neighbors.learn(src, mac);
       dns.input(b, off + UDP_HEADER, off + udpLength(b, off), src, udpSrcPort(b, off));
       return null;
     }
-    if (port === PORT_DHCP_SERVER && dhcp !== null) {
+    if (port === DHCPV4_PORT.SERVER && dhcp !== null) {
       this.dhcp(b, off);
       return null;
     }
@@ -237,7 +237,7 @@ export class Gateway implements SwitchPort {
 
   private toBroadcast(b: Uint8Array, off: number, protocol: number): DropReason | null {
     if (protocol !== IP_PROTOCOL.UDP) return 'broadcast';
-    if (udpDstPort(b, off) !== PORT_DHCP_SERVER || this.parts.dhcp === null) return 'broadcast';
+    if (udpDstPort(b, off) !== DHCPV4_PORT.SERVER || this.parts.dhcp === null) return 'broadcast';
     this.dhcp(b, off);
     return null;
   }
@@ -254,7 +254,7 @@ export class Gateway implements SwitchPort {
     const reply = out.l4 + UDP_HEADER;
     const length = dhcp.input(b, off + UDP_HEADER, off + udpLength(b, off), out.region.bytes, reply);
     if (length === 0) return;
-    udpEmit(out.region.bytes, out.l4, PORT_DHCP_SERVER, dhcp.replyPort, UDP_HEADER + length);
+    udpEmit(out.region.bytes, out.l4, DHCPV4_PORT.SERVER, dhcp.replyPort, UDP_HEADER + length);
     out.sendUdp4(dhcp.replyMac, dhcpServer, dhcp.replyAddress, length);
   }
 

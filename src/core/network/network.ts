@@ -24,12 +24,12 @@ import { IcmpSender } from '../stack/icmp-sender.ts';
 import { Neighbors } from '../stack/neighbor.ts';
 import { OUTPUT_SLOT_BYTES, PacketOutput } from '../stack/packet-output.ts';
 import { Switch } from '../switch/switch.ts';
+import { DNS_PORT } from '../wire/dns.ts';
 import { UDP_HEADER, udpEmit } from '../wire/udp.ts';
 import type { NetworkConfig, Resolver } from './config.ts';
 import { dropsAmong } from './drops.ts';
 import { Gateway } from './gateway.ts';
 
-const PORT_DNS = 53;
 /** Names that stand for the network's own addresses. */
 const HOST_LABEL = 'host';
 const GATEWAY_LABEL = 'gateway';
@@ -132,7 +132,7 @@ export class Network {
             const mac = this.neighbors.macOf(address);
             if (mac < 0) return;
             copyBytes(out.region.bytes, out.l4 + UDP_HEADER, region.bytes, offset, length);
-            udpEmit(out.region.bytes, out.l4, PORT_DNS, port, UDP_HEADER + length);
+            udpEmit(out.region.bytes, out.l4, DNS_PORT, port, UDP_HEADER + length);
             out.sendUdp4(mac, plan.gateway, address, length);
           },
         },
@@ -277,7 +277,7 @@ export class Network {
   /** DNS over TCP goes to the host's resolver as it is; the gateway listens on nothing else. */
   private localTcp(address: number, port: number): { address: number; port: number } | null {
     const resolver = this.resolvers[0];
-    if (port !== PORT_DNS || address !== this.config.ipv4?.gateway || resolver === undefined) return null;
+    if (port !== DNS_PORT || address !== this.config.ipv4?.gateway || resolver === undefined) return null;
     return { address: resolver.address, port: resolver.port };
   }
 

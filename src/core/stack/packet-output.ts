@@ -13,12 +13,9 @@ import { put16 } from '../base/bytes.ts';
 import { foldSum, pseudoSum4 } from '../base/checksum.ts';
 import type { Region, Slot } from '../base/ports.ts';
 import { CSUM, Frame, GSO, HEADROOM } from '../link/frame.ts';
-import { ETHER_TYPE, ethernetEmit } from '../wire/ethernet.ts';
-import { IP_PROTOCOL, ipv4Emit } from '../wire/ipv4.ts';
+import { ETHER_TYPE, ETHERNET_HEADER, ethernetEmit } from '../wire/ethernet.ts';
+import { IP_PROTOCOL, IPV4_DF, IPV4_HEADER, ipv4Emit } from '../wire/ipv4.ts';
 
-const ETHERNET_HEADER = 14;
-const IPV4_HEADER = 20;
-const DONT_FRAGMENT = 0x4000;
 const DEFAULT_TTL = 64;
 
 /** Bytes of a slot that serves as output buffer: scratch, Ethernet, the longest IP packet. */
@@ -85,7 +82,7 @@ export class PacketOutput {
     this.identification = (this.identification + 1) & 0xffff;
     ethernetEmit(bytes, this.ethernet, dstMac, this.mac, ETHER_TYPE.IPV4);
     const total = IPV4_HEADER + length;
-    ipv4Emit(bytes, this.l3, total, this.identification, DONT_FRAGMENT, DEFAULT_TTL, protocol, src, dst);
+    ipv4Emit(bytes, this.l3, total, this.identification, IPV4_DF, DEFAULT_TTL, protocol, src, dst);
     const frame = this.frame;
     frame.setPlain(this.region, this.ethernet, ETHERNET_HEADER + total);
     if (csumOffset < 0) {

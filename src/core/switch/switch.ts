@@ -20,9 +20,9 @@ import { type Counters, count } from '../base/stats.ts';
 import type { DropReason } from '../link/drops.ts';
 import { type Frame, MAX_FRAME } from '../link/frame.ts';
 import type { SwitchPort } from '../link/port.ts';
+import { ETHERNET_HEADER } from '../wire/ethernet.ts';
 import { Fdb, type FdbEntry, type FdbLimits, LEARNED } from './fdb.ts';
 
-const ETHERNET_HEADER = 14;
 /** Of the upper 16 bits of an address: set in broadcast and multicast. */
 const GROUP_BIT = 0x0100;
 const TWO_32 = 0x1_0000_0000;

@@ -21,9 +21,6 @@ const TYPE = 12;
 /** Bytes of the header. */
 export const ETHERNET_HEADER = 14;
 
-/** Bytes that a frame has at least on a real wire, without FCS. */
-export const ETHERNET_MIN = 60;
-
 /** ff:ff:ff:ff:ff:ff. */
 export const MAC_BROADCAST = 0xffff_ffff_ffff;
 

@@ -31,8 +31,6 @@ const URGENT = 18;
 
 /** Bytes of a header without options. */
 export const TCP_HEADER = 20;
-/** Bytes of the longest header. */
-export const TCP_HEADER_MAX = 60;
 /** Where the checksum lies. */
 export const TCP_CHECKSUM_OFFSET = 16;
 

@@ -13,6 +13,7 @@
  */
 
 import { randomInt } from 'node:crypto';
+import { get16 } from '../../core/base/bytes.ts';
 import { finish, sumBytes } from '../../core/base/checksum.ts';
 import { type EchoSocket, IO, READY, type Region, type SocketListener } from '../../core/base/ports.ts';
 import {
@@ -55,10 +56,6 @@ const RAW_BUDGET = 64;
 
 /** Replies of all kinds of echo sockets come in here first: a ping socket's reply begins with the ICMP header, not wanted by the core. */
 const inbox = mapRegion(DATAGRAM_MAX + 1);
-
-function get16(bytes: Uint8Array, offset: number): number {
-  return ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
-}
 
 /** Writes an echo request's header into the 8 bytes before `offset`. */
 function putEchoHeader(bytes: Uint8Array, offset: number, identifier: number, sequence: number): number {

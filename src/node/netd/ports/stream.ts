@@ -27,6 +27,7 @@ import { count } from '../../../core/base/stats.ts';
 import { Frame, HEADROOM } from '../../../core/link/frame.ts';
 import { segmentCount, segmentInto, segmentLength } from '../../../core/link/offload.ts';
 import type { PortStats } from '../../../core/link/port.ts';
+import { ETHERNET_HEADER } from '../../../core/wire/ethernet.ts';
 import { EPOLLIN, EPOLLOUT } from '../../linux/constants.ts';
 import { close, errno } from '../../linux/libc.ts';
 import { address } from '../../linux/memory.ts';
@@ -34,7 +35,6 @@ import { growSendBuffer, receiveUnix, sendUnix } from '../../linux/unix-stream.t
 import type { CablePort, FlushablePort, PortHost, PortNetwork } from './port-host.ts';
 
 const PREFIX = 4;
-const FRAME_MIN = 14;
 /** Longest frame that is taken from or given to this cable. QEMU itself stops at 69,632 (NET_BUFSIZE). */
 export const FRAME_MAX = 65_550;
 
@@ -188,7 +188,7 @@ export class StreamPort implements CablePort, FlushablePort {
     let at = this.rxHead;
     while (tail - at >= PREFIX) {
       const length = get32(bytes, at);
-      if (length < FRAME_MIN || length > FRAME_MAX) {
+      if (length < ETHERNET_HEADER || length > FRAME_MAX) {
         this.host.portEnded(this, 'badLength');
         return false;
       }
