@@ -91,7 +91,8 @@ export interface TcpSocket extends HostSocket {
   write(region: Region, offset: number, length: number): number;
   /**
    * Copies bytes from the kernel's receive queue without consuming them, beginning `skip` bytes after the first
-   * unconsumed one. Returns how many (> 0), 0 at the end of the stream, `WOULD_BLOCK`, or an error.
+   * unconsumed one. Returns how many (> 0), 0 at the end of the stream, `WOULD_BLOCK`, or an error. Fewer than `length`
+   * means that no more was queued, and a later arrival is announced by an edge; only an urgent mark cuts it short too.
    */
   peek(region: Region, offset: number, length: number, skip: number): number;
   /** Discards the first `length` bytes of the receive queue: the guest has acknowledged them. */

@@ -100,8 +100,9 @@ function received(s: TcpStack, t: Tcb, length: number): void {
 /**
  * At least every second full-sized segment is acknowledged at once (RFC 9293 MUST-58), a smaller piece may wait for an
  * answer to ride on, as long as there may be one. Once a guest has sent in order for a while without a pause, its
- * congestion window is wide, and every sixteenth segment will do, as from receivers that coalesce (RFC 5681 §4.2 lets
- * implementations stretch): to a virtual NIC without offloads each acknowledgement is an interrupt.
+ * congestion window is wide and it loses nothing by hearing less often: then every sixteenth segment is acknowledged,
+ * knowingly beyond that rule, as receivers behind coalescing NICs do. To a virtual NIC without offloads each
+ * acknowledgement is an interrupt: a Linux VM's upload over the stream socket rose from 1.4 to 2.2 times `-netdev user`.
  */
 function acknowledgementIsDue(t: Tcb): boolean {
   if (t.ended) return true;
