@@ -1,3 +1,12 @@
+/**
+ * The echo proxy (RFC 5508): a guest's pings go out through an echo socket of the host, and what comes back goes to the
+ * guest with its own identifier. A reply is never made up: where the host can't send pings the guest is told
+ * "administratively prohibited" at once.
+ *
+ * One flow for each guest, destination and identifier; it lives `ICMP_IDLE_MS` after the last request (REQ-1: at least
+ * 60 s). At the limit the one idle for longest loses.
+ */
+
 import { type EchoSocket, IO, type Region, type SocketListener } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
 import { Timer } from '../base/timer-table.ts';

@@ -1,3 +1,5 @@
+/** The connection proxy of a `nat` network as one piece: TCP, UDP and ICMP echo, their shared policy and their limits. */
+
 import type { Clock, Region, SlotPool } from '../base/ports.ts';
 import { TcpStack } from '../stack/tcp/tcp-stack.ts';
 import type { ProxyEnvironment } from './environment.ts';

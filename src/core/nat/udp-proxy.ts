@@ -1,3 +1,14 @@
+/**
+ * The UDP proxy (RFC 4787): one unconnected host socket for each guest address and port, whatever it talks to, so the
+ * mapping is endpoint-independent; filtering is address-dependent: a datagram from an address that the guest never sent
+ * to is dropped and counted.
+ *
+ * A mapping lives `IDLE_MS` after the guest's last datagram (REQ-5, REQ-6). It remembers the last `MAX_PEERS` addresses
+ * that it sent to; beyond that the oldest is forgotten. At `limit` mappings the one idle for longest loses. A guest's
+ * superframe of UDP segments (GSO_UDP_L4) is sent datagram by datagram. ICMP errors that the host's kernel reports for a
+ * datagram end nothing (REQ-12): a refused one is told to the guest as port unreachable for the last peer.
+ */
+
 import { IO, type Region, type SocketListener, type UdpSocket } from '../base/ports.ts';
 import { type Counters, count } from '../base/stats.ts';
 import { Timer } from '../base/timer-table.ts';
