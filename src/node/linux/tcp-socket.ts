@@ -42,13 +42,13 @@ import {
   SO_OOBINLINE,
   SO_PEEK_OFF,
   SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
   TCP_NODELAY,
 } from './constants.ts';
 import type { Epoll, EpollHandler } from './epoll.ts';
 import { EAGAIN, EINPROGRESS, errnoToIo, lastIo } from './errno.ts';
+import { guestSocket4 } from './guest-socket.ts';
 import { close, connect, errno, poll, recv, recvmsg, send, shutdown, socket } from './libc.ts';
 import { AT, address, mapRegion, scratchAddress, scratchWords } from './memory.ts';
 import { MAX_PARTS, MESSAGE, putMessage, putPart } from './message.ts';
@@ -228,8 +228,8 @@ export function openTcp4(
   listener: SocketListener,
   usesPeekOffset: boolean,
 ): LinuxTcpSocket | number {
-  const fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return lastIo();
+  const fd = guestSocket4(SOCK_STREAM);
+  if (fd < 0) return fd;
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   setOption(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   putSockaddr4(host, port);

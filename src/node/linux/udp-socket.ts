@@ -12,7 +12,6 @@
 
 import { IO, READY, type Region, type SocketListener, type UdpSocket } from '../../core/base/ports.ts';
 import {
-  AF_INET,
   EPOLLERR,
   EPOLLET,
   EPOLLIN,
@@ -21,13 +20,12 @@ import {
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
   MSG_NOSIGNAL,
-  SOCK_CLOEXEC,
   SOCK_DGRAM,
-  SOCK_NONBLOCK,
 } from './constants.ts';
 import type { Epoll, EpollHandler } from './epoll.ts';
 import { errnoToIo, lastIo } from './errno.ts';
-import { close, recvfrom, recvmsg, sendto, socket } from './libc.ts';
+import { guestSocket4 } from './guest-socket.ts';
+import { close, recvfrom, recvmsg, sendto } from './libc.ts';
 import { AT, address, CONTROL_SIZE, scratchAddress, scratchView } from './memory.ts';
 import { MESSAGE, putMessage, putPart, receivedControlLength } from './message.ts';
 import {
@@ -166,8 +164,8 @@ export class LinuxUdpSocket implements UdpSocket, EpollHandler {
 
 /** Opens an unconnected UDP socket; returns it, registered, or an IO code. */
 export function openUdp4(epoll: Epoll, listener: SocketListener): LinuxUdpSocket | number {
-  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return lastIo();
+  const fd = guestSocket4(SOCK_DGRAM);
+  if (fd < 0) return fd;
   setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
   const udp = new LinuxUdpSocket(fd, epoll, listener);
   if (udp.register()) return udp;

@@ -8,6 +8,7 @@
 import { F_GETFL, F_SETFL, O_NONBLOCK } from '../linux/constants.ts';
 import { Epoll } from '../linux/epoll.ts';
 import { must } from '../linux/errno.ts';
+import { reserveDescriptors } from '../linux/guest-socket.ts';
 import { fcntl } from '../linux/libc.ts';
 import { VERSION } from '../version.ts';
 import { ControlServer } from './control.ts';
@@ -21,6 +22,7 @@ const CONTROL = 3;
 
 closeInherited([CONTROL]);
 const descriptors = raiseDescriptorLimit();
+reserveDescriptors(descriptors);
 dropPrivileges();
 
 const flags = must(fcntl(CONTROL, F_GETFL, 0), 'descriptor 3, the control socket');

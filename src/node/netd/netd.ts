@@ -337,7 +337,7 @@ export class Netd implements ControlHandler, PortHost, Turns {
     return {
       pid: process.pid,
       uptimeMs: this.loop.clock.now - this.startedAt,
-      rssBytes: process.memoryUsage.rss(),
+      rssBytes: rssBytes(),
       ports: this.plugged.size,
       leases: running?.network.leases().length ?? 0,
       flows: running?.network.flowCount() ?? 0,
@@ -403,6 +403,15 @@ export class Netd implements ControlHandler, PortHost, Turns {
   private mustRun(): Running {
     if (this.running === null) throw notStarted();
     return this.running;
+  }
+}
+
+/** Memory in use; 0 where that can't be read just now: it takes a descriptor, and to be asked must never end us. */
+function rssBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
   }
 }
 

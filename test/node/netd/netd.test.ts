@@ -3,7 +3,7 @@
 import { mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ipv4FromString } from '../../../src/core/base/address.ts';
 import { SOCK_STREAM } from '../../../src/node/linux/constants.ts';
 import { Epoll } from '../../../src/node/linux/epoll.ts';
@@ -139,6 +139,14 @@ describe('netd', () => {
       },
     };
   }
+
+  test('tells its status when no descriptor is left to read its memory by', () => {
+    start();
+    vi.spyOn(process.memoryUsage, 'rss').mockImplementationOnce(() => {
+      throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+    });
+    expect(call('status')).toMatchObject({ ok: true, result: { rssBytes: 0 } });
+  });
 
   test('before the start it says hello, and that it has nothing to show', () => {
     expect(call('hello')).toMatchObject({ ok: true, result: { pid: process.pid, version: '1.2.3', config: null } });
