@@ -7,7 +7,7 @@
  * {@link ControlError}. What the socket doesn't take waits for EPOLLOUT. Events go to every connection.
  *
  * Trust and bounds. Only our own user can connect (mode 0600), but a connection that sends what is no request (no
- * JSON, an unknown shape, a line beyond {@link LINE_MAX}, too few descriptors) is closed, and it alone. At most
+ * JSON, an unknown shape, a line beyond {@link LINE_MAX}, too few or too many descriptors) is closed, and it alone. At most
  * {@link CONNECTIONS_MAX} connections; the next one is closed at once. A connection that doesn't read is closed when
  * {@link UNSENT_MAX} bytes wait for it.
  */
@@ -24,6 +24,8 @@ import type { NetdEvent, Op, Reply, Request } from './protocol.ts';
 const LINE_MAX = 16 * 1024 * 1024;
 const UNSENT_MAX = 64 * 1024 * 1024;
 const CONNECTIONS_MAX = 64;
+/** Most descriptors that wait for their request; a start has three, and pipelined requests are few. */
+const DESCRIPTORS_MAX = 256;
 const NEWLINE = 10;
 
 /** A request that can't be served: told to whoever asked. `code` is for programs. */
@@ -126,6 +128,10 @@ class ControlConnection implements EpollHandler {
     if (piece === IO.WOULD_BLOCK) return;
     if (typeof piece === 'number' || piece.length === 0) {
       this.close();
+      return;
+    }
+    if (this.descriptors.length > DESCRIPTORS_MAX) {
+      this.refuse('descriptors that belong to no request');
       return;
     }
     this.received.push(piece);

@@ -1,6 +1,6 @@
 /** The control channel: requests, descriptors, events, and what is no request. */
 
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -193,6 +193,20 @@ describe('the control channel', () => {
     // The connection's own descriptor was below them.
     expect(lowest()).toBeLessThanOrEqual(before);
     closeAll([ours, theirs]);
+  });
+
+  test('descriptors without end and without a request end their connection, not this process', () => {
+    const client = new Client();
+    const descriptors = Array<number>(200).fill(openSync('/dev/null', 'r'));
+    const before = readdirSync('/proc/self/fd').length;
+    for (const text of ['{"id"', ' ']) {
+      client.send(text, descriptors);
+      turns();
+    }
+    client.lines();
+    expect(client.closed).toBe(true);
+    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
+    closeAll(descriptors.slice(0, 1));
   });
 
   test('more connections than there is room for are closed at once', () => {
