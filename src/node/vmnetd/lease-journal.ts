@@ -46,7 +46,9 @@ function parseLine(line: string): LeaseRecord | null {
   }
   if (typeof value !== 'object' || value === null) return null;
   const { address, mac, clientId = null, name = null, expiresAt }: Partial<Record<string, unknown>> = { ...value };
-  if (!isWithin(address, 2 ** 32) || !isWithin(mac, 2 ** 48) || typeof expiresAt !== 'number') return null;
+  if (!isWithin(address, 2 ** 32) || !isWithin(mac, 2 ** 48)) return null;
+  // JSON knows 1e999, which is no number that netd could be sent.
+  if (typeof expiresAt !== 'number' || !Number.isFinite(expiresAt)) return null;
   if (clientId !== null && (typeof clientId !== 'string' || !/^([0-9a-f]{2}){1,255}$/.test(clientId))) return null;
   if (name !== null && (typeof name !== 'string' || !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name))) return null;
   return { address, mac, clientId, name, expiresAt };

@@ -45,6 +45,7 @@ describe('reading a journal', () => {
     JSON.stringify(lease({ mac: 2 ** 48 })),
     JSON.stringify(lease({ mac: 1.5 })),
     JSON.stringify({ ...lease(), expiresAt: 'soon' }),
+    JSON.stringify(lease()).replace(/"expiresAt":\d+/, '"expiresAt":1e999'),
     JSON.stringify(lease({ clientId: 'zz' })),
     JSON.stringify(lease({ name: 'Not A Label' })),
     '\u0000\u0000\u0000',
