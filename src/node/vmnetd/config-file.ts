@@ -10,7 +10,7 @@
  * Limits: files up to 256 KiB; YAML aliases are followed at most 100 times (the parser's own bound).
  */
 
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import { configSchema, knownKeys } from '../../shared/config.ts';
 import { UserError } from '../../shared/errors.ts';
@@ -23,15 +23,27 @@ const FILE_BYTES_MAX = 256 * 1024;
 export function loadConfigFile(file: string): LoadedConfig {
   let text: string;
   try {
-    const { size } = statSync(file);
-    if (size > FILE_BYTES_MAX) {
-      throw new Error(`it has ${size} bytes, more than ${FILE_BYTES_MAX}`);
-    }
-    text = readFileSync(file, 'utf8');
+    text = readBounded(file);
   } catch (error) {
     throw new UserError('CONFIG_UNREADABLE', { file, reason: reasonOf(error) });
   }
   return parseConfig(text, file);
+}
+
+/** A file's text. Its size is not asked for: that of a pipe is 0, and /dev/zero has no end. */
+function readBounded(file: string): string {
+  const bytes = Buffer.alloc(FILE_BYTES_MAX + 1);
+  const fd = openSync(file, 'r');
+  try {
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.length; length += read) {
+      read = readSync(fd, bytes, length, bytes.length - length, null);
+    }
+    if (length > FILE_BYTES_MAX) throw new Error(`it has more than ${FILE_BYTES_MAX} bytes`);
+    return bytes.toString('utf8', 0, length);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Checks the text of a file; `file` is only used in messages. An empty text stands for the defaults. */

@@ -149,6 +149,7 @@ describe('a file that cannot be read', () => {
     [join(base, 'absent.yaml'), 'there is no such file'],
     [base, 'it is a directory'],
     [big, 'more than'],
+    ['/dev/zero', 'more than'],
   ])('%s', (path, reason) => {
     expect(() => loadConfigFile(path)).toThrow(reason);
   });
