@@ -17,7 +17,16 @@ import type { DhcpPlan, Ipv4Plan, NetdConfig, Reservation } from '../netd/protoc
 
 import { type HostRoute, parseResolver, type Resolver } from './host-info.ts';
 import { type LoadedConfig, pathText } from './loaded-config.ts';
-import { contains, overlap, type Prefix, parseCidr, prefixOf, prefixSize, prefixToString } from './prefix.ts';
+import {
+  contains,
+  isForHosts,
+  overlap,
+  type Prefix,
+  parseCidr,
+  prefixOf,
+  prefixSize,
+  prefixToString,
+} from './prefix.ts';
 import { chooseSubnets, type Subnets } from './subnets.ts';
 
 /** What a netd is told of its network, but for what changes while it runs. */
@@ -143,8 +152,7 @@ function configuredSubnet(
   if (subnet.network !== cidr.address) {
     throw invalid(loaded, path, `${text} has bits set behind its prefix`, `Did you mean ${prefixToString(subnet)}?`);
   }
-  const first = cidr.address >>> 24;
-  if (first === 0 || first === 127 || first >= 224 || cidr.address >>> 16 === 0xa9fe) {
+  if (!isForHosts(subnet)) {
     throw invalid(
       loaded,
       path,

@@ -42,3 +42,9 @@ export function overlap(a: Prefix, b: Prefix): boolean {
   const mask = prefixMask(Math.min(a.length, b.length));
   return (a.network & mask) >>> 0 === (b.network & mask) >>> 0;
 }
+
+/** Whether the addresses of a prefix of /16 or longer can be those of single hosts: not loopback, link-local, multicast or reserved. */
+export function isForHosts({ network }: Prefix): boolean {
+  const first = network >>> 24;
+  return first !== 0 && first !== 127 && first < 224 && network >>> 16 !== 0xa9fe;
+}

@@ -13,7 +13,7 @@ import { UserError } from '../../shared/errors.ts';
 import { STATE_FILES } from '../../shared/paths.ts';
 import type { HostRoute } from './host-info.ts';
 import { readJsonFile, writeFileAtomically } from './json-file.ts';
-import { overlap, type Prefix, parseCidr, prefixOf, prefixToString } from './prefix.ts';
+import { isForHosts, overlap, type Prefix, parseCidr, prefixOf, prefixToString } from './prefix.ts';
 
 const AVOIDED = new Set([0, 1, 122]);
 
@@ -84,7 +84,9 @@ export function readKeptSubnets(stateDir: string): Subnets {
   for (const [network, entry] of Object.entries(value)) {
     const text: unknown = typeof entry === 'object' && entry !== null ? Reflect.get(entry, 'subnet') : undefined;
     const cidr = typeof text === 'string' ? parseCidr(text) : null;
-    if (cidr !== null && cidr.length >= 16 && cidr.length <= 29) kept.set(network, prefixOf(cidr.address, cidr.length));
+    if (cidr === null || cidr.length < 16 || cidr.length > 29) continue;
+    const subnet = prefixOf(cidr.address, cidr.length);
+    if (isForHosts(subnet)) kept.set(network, subnet);
   }
   return kept;
 }

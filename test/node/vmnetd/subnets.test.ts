@@ -84,11 +84,22 @@ describe('networks.json', () => {
     expect(statSync(join(stateDir, 'networks.json')).ino).toBe(ino);
   });
 
-  it.each(['', '{', '[]', 'null', '{"vmnet8":5}', '{"vmnet8":{"subnet":"x"}}', '{"vmnet8":{"subnet":"10.0.0.0/33"}}'])(
-    'counts as nothing when it makes no sense: %j',
-    (text) => {
-      writeFileSync(join(stateDir, 'networks.json'), text);
-      expect(readKeptSubnets(stateDir).size).toBe(0);
-    },
-  );
+  it.each(['', '{', '[]', 'null', '{"vmnet8":5}'])('counts as nothing when it makes no sense: %j', (text) => {
+    writeFileSync(join(stateDir, 'networks.json'), text);
+    expect(readKeptSubnets(stateDir).size).toBe(0);
+  });
+
+  it.each([
+    'x',
+    '10.0.0.0/33',
+    '10.0.0.0/8',
+    '0.0.0.0/16',
+    '127.0.0.0/24',
+    '169.254.0.0/16',
+    '224.0.0.0/24',
+    '255.255.0.0/16',
+  ])('is not believed that a network has %s', (subnet) => {
+    writeFileSync(join(stateDir, 'networks.json'), JSON.stringify({ vmnet8: { subnet } }));
+    expect(readKeptSubnets(stateDir).size).toBe(0);
+  });
 });
