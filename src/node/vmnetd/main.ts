@@ -11,6 +11,7 @@
 
 import { closeSync, rmSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { FastifyInstance } from 'fastify';
 import { EXIT, UserError } from '../../shared/errors.ts';
 import { type Directories, RUN_FILES } from '../../shared/paths.ts';
 import { VERSION } from '../version.ts';
@@ -60,6 +61,8 @@ async function run(directories: Directories, configFile: string | null): Promise
 async function serve(directories: Directories, configFile: string | null, plans: NetworkPlan[]): Promise<void> {
   const { runDir } = directories;
   const loading = Promise.all([import('../api/server.ts'), import('pino')]);
+  // A failure is met where it is awaited, when there is something to stop.
+  loading.catch(() => undefined);
   const { pino } = await import('pino');
   const log = pino({ base: null }, pino.destination({ fd: openLog(join(runDir, RUN_FILES.log)), sync: true }));
   process.on('uncaughtException', (error) => {
@@ -80,10 +83,11 @@ async function serve(directories: Directories, configFile: string | null, plans:
     log,
     onShutdown: () => stop(),
   });
-  const [{ buildServer }] = await loading;
-  const server = buildServer({ backend: daemon, runDir, logger: log });
   const socket = join(runDir, RUN_FILES.api);
+  let server: FastifyInstance;
   try {
+    const [{ buildServer }] = await loading;
+    server = buildServer({ backend: daemon, runDir, logger: log });
     rmSync(socket, { force: true });
     await server.listen({ path: socket });
   } catch (error) {
