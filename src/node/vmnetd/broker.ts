@@ -157,7 +157,7 @@ function explain(error: unknown, plan: NetworkPlan, attach: AttachTap): unknown 
     if (error.code === 'ADDRESS_TAKEN') {
       return new UserError('GUEST_ADDRESS_TAKEN', { network, address: ipv4ToString(attach.address) });
     }
-    if (error.code === 'CLOSED') return new UserError('NETD_BUSY', { network });
+    if (error.code === 'CLOSED' || error.code === 'TIMED_OUT') return new UserError('NETD_BUSY', { network });
   }
   return error;
 }

@@ -13,7 +13,7 @@
 import { connect, Socket } from 'node:net';
 import { closeAll } from '../linux/unix-fd.ts';
 import type { NetdEvent, Op, Reply, Requests } from '../netd/protocol.ts';
-import { exchangeDescriptors, sendWithDescriptors } from './descriptor-channel.ts';
+import { exchangeDescriptors, type Sent, sendWithDescriptors } from './descriptor-channel.ts';
 import { LineSplitter } from './line-splitter.ts';
 
 const LINE_BYTES_MAX = 32 * 1024 * 1024;
@@ -87,7 +87,7 @@ export class NetdClient {
     params: Requests[O]['params'],
     fds: readonly number[],
   ): Promise<Requests[O]['result']> {
-    const { fd, rest } = sendWithDescriptors(path, `${JSON.stringify({ id: 1, op, params })}\n`, fds);
+    const { fd, rest } = begin(path, `${JSON.stringify({ id: 1, op, params })}\n`, fds);
     const socket = new Socket({ fd, readable: true, writable: true });
     const client = new NetdClient(socket, SILENT);
     try {
@@ -176,6 +176,15 @@ export class NetdClient {
     }
     this.#pending.clear();
     return true;
+  }
+}
+
+/** The first bytes of a request with descriptors. A netd that can't be reached just now is one that is gone. */
+function begin(path: string, text: string, fds: readonly number[]): Sent {
+  try {
+    return sendWithDescriptors(path, text, fds);
+  } catch (error) {
+    throw new NetdError('CLOSED', error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -2,11 +2,12 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync, readdirSync, readlinkSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ipv4FromString as ip } from '../../../src/core/base/address.ts';
 import { NamespaceError } from '../../../src/node/linux/netns.ts';
 import { openPidfd } from '../../../src/node/linux/pidfd.ts';
 import { Broker, type TapOpener } from '../../../src/node/vmnetd/broker.ts';
+import { NetdError } from '../../../src/node/vmnetd/netd-client.ts';
 import { Supervisor } from '../../../src/node/vmnetd/supervisor.ts';
 import type { GuestRequest } from '../../../src/shared/api.ts';
 import { UserError } from '../../../src/shared/errors.ts';
@@ -227,6 +228,17 @@ describe('a request is refused', () => {
     );
     expect(descriptors()).toEqual(before);
     expect(supervisor.guests.size).toBe(0);
+  });
+
+  it('when netd ends or hangs meanwhile: it is being replaced, and the request may be made again', async () => {
+    await start();
+    const pid = await namespaced();
+    for (const code of ['CLOSED', 'TIMED_OUT']) {
+      vi.spyOn(supervisor, 'attach').mockRejectedValueOnce(new NetdError(code, 'not now'));
+      expect((await errorOf(new Broker(openerOf()).attach(supervisor, { pid, interface: 'eth0' }))).code).toBe(
+        'NETD_BUSY',
+      );
+    }
   });
 
   it('when the process ends while its TAP is being opened', async () => {

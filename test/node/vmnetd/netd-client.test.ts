@@ -115,6 +115,13 @@ it('sends a request of several MB with descriptors whole', async () => {
   expect(received).toBeGreaterThan(3_000_000);
 });
 
+it('a netd that is not there to be handed descriptors is one that is gone', async () => {
+  await expect(NetdClient.requestWithDescriptors(`${path}.absent`, 'journal', {}, [0])).rejects.toMatchObject({
+    name: 'NetdError',
+    code: 'CLOSED',
+  });
+});
+
 describe('descriptors', () => {
   it('are collected until the answer is there', async () => {
     await listen((line, socket) => {
