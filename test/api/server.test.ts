@@ -146,6 +146,7 @@ describe('a failure', () => {
 
   it.each<[string, InjectOptions]>([
     ['a body that is no JSON', { headers: { 'content-type': 'application/json' }, payload: '{"pid":' }],
+    ['a path that cannot be decoded', { url: '/%00%ff' }],
     ['a body of another type', { headers: { 'content-type': 'text/xml' }, payload: '<pid/>' }],
     ['a body of 65 KiB', { payload: { pid: 1, interface: 'x'.repeat(65 * 1024) } }],
     [

@@ -6,7 +6,14 @@
  * itself refuses as REQUEST_INVALID, and anything else as INTERNAL, logged with its stack.
  */
 
-import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify';
 import { UserError } from '../../shared/errors.ts';
 import type { Backend } from './backend.ts';
 import { guestRoutes } from './routes/guests.ts';
@@ -30,6 +37,11 @@ export function buildServer({ backend, runDir, logger }: ServerOptions): Fastify
     bodyLimit: BODY_BYTES_MAX,
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
+    // What is refused before a route is found, a path that cannot be decoded for example.
+    frameworkErrors: (error: Error, _request: FastifyRequest, reply: FastifyReply) => {
+      const known = toUserError(error, runDir);
+      return reply.code(known.httpStatus).send(known.toBody());
+    },
   } as const;
   const server: FastifyInstance = fastify(logger === undefined ? common : { ...common, loggerInstance: logger });
   server.setErrorHandler((error, request, reply) => {
