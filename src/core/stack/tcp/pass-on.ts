@@ -17,6 +17,9 @@ const BULK_SEGMENTS = 16;
 /** Least window for that, bytes: the guest must never wait for the acknowledgement that we put off. */
 const BULK_WINDOW = 1 << 18;
 
+/** Bytes that are acknowledged at once in any case: with a large MTU two segments would be a good part of a window. */
+const ACK_AFTER = 1 << 15;
+
 /** Text and FIN of an acceptable segment that begins at `seq`, not before `rcvNxt`. Only what the application takes is acknowledged. */
 export function textArrives(
   s: TcpStack,
@@ -108,7 +111,7 @@ function acknowledgementIsDue(t: Tcb): boolean {
   if (t.ended) return true;
   const waiting = seqDiff(t.rcvNxt, t.lastAckSent);
   const stretch = t.orderly >= BULK_AFTER && seqDiff(t.rcvAdv, t.rcvNxt) >= BULK_WINDOW ? BULK_SEGMENTS : 2;
-  return waiting >= stretch * t.mss;
+  return waiting >= Math.min(stretch * t.mss, ACK_AFTER);
 }
 
 function finArrives(s: TcpStack, t: Tcb): void {
