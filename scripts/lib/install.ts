@@ -21,15 +21,14 @@ export interface Install {
   cli: string;
   /** A compiled file of scripts/lib, for `node`. */
   tool(name: string): string;
-  remove(): void;
 }
 
-function installAt(root: string, remove: () => void): Install {
+/** The install whose root is this folder. */
+export function installAt(root: string): Install {
   return {
     root,
     cli: join(root, 'dist/node/cli/main.js'),
     tool: (name) => join(root, `dist/tools/scripts/lib/${name}.js`),
-    remove,
   };
 }
 
@@ -41,11 +40,14 @@ function isPublic(path: string): boolean {
   }
 }
 
-/** The checkout itself where everybody may read it; else, for root, a copy of what it takes to run, in a temporary folder. */
-export async function publicInstall(): Promise<Install> {
-  const here = installAt(REPOSITORY, () => {});
+/**
+ * The checkout itself where everybody may read it; else, for root, a copy of what it takes to run, in a temporary folder
+ * that `remove` removes.
+ */
+export async function publicInstall(): Promise<{ install: Install; remove: () => void }> {
+  const here = installAt(REPOSITORY);
   const needed = [REPOSITORY, dirname(here.cli), join(REPOSITORY, 'node_modules/koffi')];
-  if (process.getuid?.() !== 0 || needed.every(isPublic)) return here;
+  if (process.getuid?.() !== 0 || needed.every(isPublic)) return { install: here, remove() {} };
   const root = mkdtempSync(join(tmpdir(), 'vmnet-install-'));
   chmodSync(root, 0o755);
   for (const part of ['package.json', 'dist', 'schema']) {
@@ -62,5 +64,5 @@ export async function publicInstall(): Promise<Install> {
   const binaries = join(REPOSITORY, 'node_modules/@koromix');
   if (existsSync(binaries)) cpSync(binaries, join(root, 'node_modules/@koromix'), { recursive: true });
   await must(['chmod', '-R', 'a+rX', root]);
-  return installAt(root, () => rmSync(root, { recursive: true, force: true }));
+  return { install: installAt(root), remove: () => rmSync(root, { recursive: true, force: true }) };
 }

@@ -3,8 +3,9 @@
  * by an ordinary user, and the servers that its guests talk to.
  */
 
+import { inject } from 'vitest';
 import { Daemon, type Guest } from '../../scripts/lib/daemon.ts';
-import { type Install, publicInstall } from '../../scripts/lib/install.ts';
+import { type Install, installAt } from '../../scripts/lib/install.ts';
 import { type LabOptions, NamespaceLab } from '../../scripts/lib/namespace-lab.ts';
 import type { Background } from '../../scripts/lib/process.ts';
 import { startServer } from './servers.ts';
@@ -35,7 +36,7 @@ export class Stage {
 
   static async open(who: Who, options: StageOptions = {}): Promise<Stage> {
     const lab = await NamespaceLab.create({ pingGroups: who === 'user' ? 'all' : 'none', ...options });
-    const stage = new Stage(who, lab, await publicInstall());
+    const stage = new Stage(who, lab, installAt(inject('installRoot')));
     try {
       if (options.servers !== false) {
         stage.#servers.push(
@@ -70,6 +71,5 @@ export class Stage {
     await Promise.all(this.#daemons.map((daemon) => daemon.stop()));
     await Promise.all(this.#servers.map((server) => server.stop()));
     await this.lab.stop();
-    this.install.remove();
   }
 }
