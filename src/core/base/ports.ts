@@ -61,7 +61,10 @@ export const READY = {
   WRITABLE: 2,
   /** An error is pending, or both directions are closed: the next call tells. */
   ERROR: 4,
-  /** The peer has sent its FIN: the stream ends after what is queued, and no further edge announces that end. */
+  /**
+   * No further edge announces what is behind the bytes that a peek shows: the peer has sent its FIN, or an urgent mark
+   * cuts peeks short. From now on only WOULD_BLOCK, the end or an error tells that nothing is left.
+   */
   END: 8,
 } as const;
 
@@ -92,7 +95,7 @@ export interface TcpSocket extends HostSocket {
   /**
    * Copies bytes from the kernel's receive queue without consuming them, beginning `skip` bytes after the first
    * unconsumed one. Returns how many (> 0), 0 at the end of the stream, `WOULD_BLOCK`, or an error. Fewer than `length`
-   * means that no more was queued, and a later arrival is announced by an edge; only an urgent mark cuts it short too.
+   * means that no more was queued, and a later arrival is announced by an edge, unless READY.END was told.
    */
   peek(region: Region, offset: number, length: number, skip: number): number;
   /** Discards the first `length` bytes of the receive queue: the guest has acknowledged them. */

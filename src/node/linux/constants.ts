@@ -79,6 +79,7 @@ export const EPOLLIN = 0x001;
 export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
+export const EPOLLPRI = 0x2;
 export const EPOLLRDHUP = 0x2000;
 /** Bit 31, as the signed number that the kernel's 32 bits read as. */
 export const EPOLLET = 1 << 31;

@@ -24,6 +24,7 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  EPOLLPRI,
   EPOLLRDHUP,
   IPPROTO_TCP,
   MSG_DONTWAIT,
@@ -64,7 +65,7 @@ import {
   setOptionPair,
 } from './socket-option.ts';
 
-const EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+const EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 const PEEK = MSG_PEEK | MSG_DONTWAIT;
 const DISCARD = MSG_TRUNC | MSG_DONTWAIT;
 const SEND = MSG_DONTWAIT | MSG_NOSIGNAL;
@@ -119,7 +120,8 @@ export class LinuxTcpSocket implements TcpSocket, EpollHandler {
   onEvents(events: number): void {
     let readiness = 0;
     if ((events & EPOLLIN) !== 0) readiness |= READY.READABLE;
-    if ((events & EPOLLRDHUP) !== 0) readiness |= READY.READABLE | READY.END;
+    // A peek stops short at an urgent mark, too, and no edge tells of what lies behind it.
+    if ((events & (EPOLLRDHUP | EPOLLPRI)) !== 0) readiness |= READY.READABLE | READY.END;
     if ((events & EPOLLOUT) !== 0) {
       if ((this.state & WANTS_WRITABLE) !== 0) readiness |= READY.WRITABLE;
       this.state = (this.state & ~WANTS_WRITABLE) | STANDS;

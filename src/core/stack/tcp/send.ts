@@ -41,6 +41,8 @@ export function discardAcknowledged(t: Tcb): void {
   if (length <= 0) return;
   t.consumedSeq = (t.consumedSeq + length) | 0;
   t.app.consume(length);
+  // What a peek could not see behind these bytes may be seen now.
+  if (t.ending && !t.ended) t.readable = true;
 }
 
 /** Sends what may be sent within this turn's budget. Returns false when the connection broke. */
