@@ -27,6 +27,9 @@ import { NetdRegistry } from './netd-registry.ts';
 import { type NetworkPlan, planNetworks } from './plan.ts';
 import { keepSubnets, readKeptSubnets } from './subnets.ts';
 
+/** What the host has run out of: no bug of ours, wherever it is met. */
+const HOST_LACKS: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE'];
+
 // Sockets, logs and leases are for the owner alone.
 process.umask(0o077);
 
@@ -127,11 +130,16 @@ function tell(message: object): void {
   readyFd = null;
 }
 
+function explain(error: unknown): UserError {
+  const { runDir } = ownDirectories();
+  if (error instanceof Error && 'code' in error && HOST_LACKS.includes(error.code)) {
+    return new UserError('DAEMON_START_FAILED', { reason: error.message, log: join(runDir, RUN_FILES.log) });
+  }
+  return new UserError('INTERNAL', { reason: String(error), runDir });
+}
+
 function fail(error: unknown): never {
-  const known =
-    error instanceof UserError
-      ? error
-      : new UserError('INTERNAL', { reason: String(error), runDir: ownDirectories().runDir });
+  const known = error instanceof UserError ? error : explain(error);
   process.stderr.write(`vmnetd: ${known.message} [${known.code}]\n  ${known.hint}\n`);
   if (!(error instanceof UserError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   tell(known.toBody());

@@ -1,7 +1,17 @@
 /** vmnetd as it is started: the built program with real netds. What it says on `--ready-fd`, its exit codes, what it leaves. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -180,6 +190,13 @@ describe('a start that cannot be', () => {
     });
     expect(existsSync(runDir)).toBe(false);
     expect(existsSync(stateDir)).toBe(false);
+  });
+
+  it('for a full disk says so, and calls it no bug', async () => {
+    mkdirSync(stateDir, { mode: 0o700 });
+    symlinkSync('/dev/full', join(stateDir, 'networks.json.tmp'));
+    const { code, message } = await failure([]);
+    expect([code, message]).toEqual(['DAEMON_START_FAILED', expect.stringContaining('ENOSPC')]);
   });
 
   it('for a subnet of the host, a path too long, a missing file, an unusable directory has its code', async () => {
