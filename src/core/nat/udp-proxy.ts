@@ -110,7 +110,7 @@ export class UdpProxy {
     const b = region.bytes;
     const verdict = this.env.policy.verdict(dst);
     if (verdict !== VERDICT.ALLOWED) {
-      this.counters.denied!++;
+      count(this.counters, verdict === VERDICT.DENIED ? 'denied' : 'unreachable');
       const code = verdict === VERDICT.DENIED ? ICMPV4_UNREACHABLE.ADMIN_PROHIBITED : ICMPV4_UNREACHABLE.HOST;
       this.env.icmp.errorAbout(b, ip, end, mac, src, ICMPV4.UNREACHABLE, code);
       return;

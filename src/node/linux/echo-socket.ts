@@ -17,7 +17,6 @@ import { get16 } from '../../core/base/bytes.ts';
 import { finish, sumBytes } from '../../core/base/checksum.ts';
 import { type EchoSocket, IO, READY, type Region, type SocketListener } from '../../core/base/ports.ts';
 import {
-  AF_INET,
   EPOLLERR,
   EPOLLET,
   EPOLLIN,
@@ -27,14 +26,13 @@ import {
   IPPROTO_ICMP,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  SOCK_CLOEXEC,
   SOCK_DGRAM,
-  SOCK_NONBLOCK,
   SOL_RAW,
 } from './constants.ts';
 import type { Epoll, EpollHandler } from './epoll.ts';
 import { lastIo } from './errno.ts';
-import { close, recvfrom, sendto, socket } from './libc.ts';
+import { guestSocket4 } from './guest-socket.ts';
+import { close, recvfrom, sendto } from './libc.ts';
 import { address, mapRegion } from './memory.ts';
 import {
   localAddress4,
@@ -268,7 +266,7 @@ export class RawEcho implements EpollHandler {
 /** Opens a ping socket; returns it, registered, or an IO code: DENIED where the kernel does not admit our groups. */
 export function openPing4(epoll: Epoll, listener: SocketListener): EchoSocket | number {
   const fd = openPingDescriptor();
-  if (fd < 0) return lastIo();
+  if (fd < 0) return fd;
   const ping = new PingSocket(fd, epoll, listener);
   if (ping.register()) return ping;
   ping.close();
@@ -282,6 +280,7 @@ export function mayPing(): boolean {
   return fd >= 0;
 }
 
+/** A descriptor, or an IO code. */
 function openPingDescriptor(): number {
-  return socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMP);
+  return guestSocket4(SOCK_DGRAM, IPPROTO_ICMP);
 }
