@@ -68,6 +68,20 @@ export interface Guest {
   stop(): Promise<void>;
 }
 
+/** What a guest started in the background ends with it: the processes of its network namespace. */
+const GUEST_SHELL = `channel_file=$(mktemp)
+farewell() {
+  trap '' TERM HUP INT
+  rm -f "$channel_file"
+  own=$(readlink /proc/self/ns/net)
+  for process in /proc/[0-9]*; do
+    [ "\${process#/proc/}" = $$ ] || [ "$(readlink $process/ns/net 2>/dev/null)" != "$own" ] || kill "\${process#/proc/}"
+  done 2>/dev/null
+}
+trap farewell EXIT
+trap exit TERM HUP INT
+${CHANNEL_LOOP}`;
+
 export class Daemon {
   readonly place: Place;
   readonly install: Install;
@@ -150,8 +164,7 @@ export class Daemon {
   /** A namespace guest with a shell: `vmnet ns ARGS -- sh`. */
   async guest(args: readonly string[] = ['--net', 'vmnet8']): Promise<Guest> {
     const startedAt = process.hrtime.bigint();
-    const script = `channel_file=$(mktemp) && trap 'rm -f "$channel_file"' EXIT\n${CHANNEL_LOOP}`;
-    const shell = this.place.start(this.argv(['ns', ...args, '--', 'sh', '-c', script]), this.env);
+    const shell = this.place.start(this.argv(['ns', ...args, '--', 'sh', '-c', GUEST_SHELL]), this.env);
     this.#guests.push(shell);
     const channel = new CommandChannel(shell, () => this.logs());
     await channel.ready(30_000);
@@ -175,7 +188,7 @@ export class Daemon {
 
   /** Ends guests and daemon, by force where asking fails, and removes the directories that it made. */
   async stop(): Promise<void> {
-    await Promise.all(this.#guests.map((guest) => guest.stop()));
+    await Promise.allSettled(this.#guests.map((guest) => guest.stop()));
     const status = await this.status().catch(() => null);
     await this.vmnet(['down']).catch(() => null);
     for (const pid of [status?.daemon.pid, ...(status?.networks ?? []).map((network) => network.pid)]) {
