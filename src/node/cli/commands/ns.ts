@@ -45,7 +45,11 @@ export function define(program: Command, context: Context): void {
     .usage('[options] -- COMMAND [ARGUMENTS…]')
     .argument('<command...>', 'what to run')
     .addOption(networksOption())
-    .option('--name <name>', 'name for DNS and leases; MAC and address stay the same from run to run', guestName)
+    .option(
+      '--name <name>',
+      'name for DNS and leases; its MAC stays the same, its address while the network runs',
+      guestName,
+    )
     .option('--mtu <bytes>', "MTU of the NICs instead of the network's", wholeNumber(576, 65520))
     .option('--ip <address/len>', 'static address of a NIC; repeat it in the order of --net', appendedPrefix)
     .addOption(jsonOption().hideHelp())
