@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { directoriesOf } from '../../src/shared/paths.ts';
 
-const user = { uid: 1000, home: '/home/ada', cwd: '/work', env: {} };
+const user = { uid: 1000, home: '/home/ada', cwd: '/srv', env: {} };
 
 it('puts root into /run and /var/lib', () => {
   expect(directoriesOf({ ...user, uid: 0, env: { XDG_RUNTIME_DIR: '/run/user/0' } })).toEqual({
@@ -27,7 +27,7 @@ it('does without the XDG directories', () => {
 
 it('takes the variables first, relative ones from the working directory', () => {
   const env = { VMNET_RUN_DIR: './r/', VMNET_STATE_DIR: '/s//t', XDG_RUNTIME_DIR: '/run/user/1000' };
-  expect(directoriesOf({ ...user, env })).toEqual({ runDir: '/work/r', stateDir: '/s/t' });
+  expect(directoriesOf({ ...user, env })).toEqual({ runDir: '/srv/r', stateDir: '/s/t' });
 });
 
 it('treats an empty variable as none', () => {
