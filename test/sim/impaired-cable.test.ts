@@ -211,13 +211,14 @@ describe('over a cable', () => {
     expect(guests[0]!.retransmissions).toBe(0);
   });
 
-  test('behind a port with a short queue, nothing is sent twice', () => {
+  // 68,310 bytes are what a superframe of 45 segments with timestamps takes up.
+  test.each([20_000, 68_000, 68_310])('behind a port with a queue of %i bytes, nothing is sent twice', (portQueue) => {
     const { lab } = expectWhole({
       impairment: CLEAN,
       seed: 1,
       up: 100_000,
       down: 1_000_000,
-      portQueue: 20_000,
+      portQueue,
       connections: 3,
     });
     expect(lab.counter('tcp.retransmitted')).toBe(0);

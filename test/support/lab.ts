@@ -9,7 +9,7 @@
 import { get16 } from '../../src/core/base/bytes.ts';
 import { foldSum, pseudoSum4 } from '../../src/core/base/checksum.ts';
 import { CSUM, Frame, GSO, HEADROOM, MAX_FRAME } from '../../src/core/link/frame.ts';
-import { offloadIsValid, verifyL4 } from '../../src/core/link/offload.ts';
+import { offloadIsValid, segmentCount, segmentLength, verifyL4 } from '../../src/core/link/offload.ts';
 import type { PortStats, SwitchPort } from '../../src/core/link/port.ts';
 import type { NetworkConfig } from '../../src/core/network/config.ts';
 import { Network } from '../../src/core/network/network.ts';
@@ -105,6 +105,13 @@ export interface Offload {
   hdrLen?: number;
 }
 
+/** What a frame takes up in a stream port's queue: each segment behind its length prefix. */
+function streamBytes(frame: Frame): number {
+  let bytes = 0;
+  for (let i = 0; i < segmentCount(frame); i++) bytes += 4 + segmentLength(frame, i);
+  return bytes;
+}
+
 /** A cable whose far end is the test. */
 export class LabPort implements SwitchPort {
   readonly id: number;
@@ -125,7 +132,14 @@ export class LabPort implements SwitchPort {
   transmit(frame: Frame): void {
     const sent = new SentFrame(frame, this.lab.clock.now);
     if (ethernetSrc(sent.bytes, 0) === GATEWAY_MAC) checkFromGateway(frame, sent);
-    if (this.roomBytes !== Number.MAX_SAFE_INTEGER) this.roomBytes = Math.max(0, this.roomBytes - sent.bytes.length);
+    if (this.roomBytes !== Number.MAX_SAFE_INTEGER) {
+      const needed = streamBytes(frame);
+      // A stream port takes a superframe whole or drops it: whoever asked for room must have asked for enough.
+      if (frame.gsoType !== GSO.NONE && needed > this.roomBytes) {
+        throw new Error(`a superframe of ${needed} bytes for a port with room for ${this.roomBytes}`);
+      }
+      this.roomBytes = Math.max(0, this.roomBytes - needed);
+    }
     if (this.onFrame === null) this.frames.push(sent);
     else this.onFrame(sent);
   }

@@ -17,8 +17,8 @@ import { armPersist, armRetransmit } from './timers.ts';
 const HEADER = 20;
 /** Longest TCP segment that an IPv4 packet carries, header included. */
 const MAX_SEGMENT = 65535 - 20;
-/** Ethernet, IP and length prefix that a port may add to each segment that it cuts from a superframe. */
-const SEGMENT_OVERHEAD = 4 + 14 + 40;
+/** Length prefix, Ethernet and IPv4 header that a port adds to each segment that it cuts from a superframe. */
+const SEGMENT_OVERHEAD = 4 + 14 + 20;
 
 /** Bytes that a guest may send before its window is looked at again. */
 const WINDOW_STEP = 8_192;
@@ -49,6 +49,7 @@ export function discardAcknowledged(t: Tcb): void {
 function sendData(s: TcpStack, t: Tcb): boolean {
   const headerLength = headerBytes(t);
   const longest = Math.max(t.mss, Math.floor((MAX_SEGMENT - headerLength) / t.mss) * t.mss);
+  const overhead = SEGMENT_OVERHEAD + headerLength;
   let budget = SEND_BUDGET;
   while (t.readable) {
     const inFlight = seqDiff(t.sndNxt, t.sndUna);
@@ -64,8 +65,8 @@ function sendData(s: TcpStack, t: Tcb): boolean {
     }
     if (length > longest) length = longest;
     const room = s.room(t.guestMac);
-    if (room < length + SEGMENT_OVERHEAD * (1 + length / t.mss)) {
-      const segments = Math.floor(room / (t.mss + SEGMENT_OVERHEAD + headerLength));
+    if (room < length + overhead * Math.ceil(length / t.mss)) {
+      const segments = Math.floor(room / (t.mss + overhead));
       if (segments < 1) {
         s.waitForRoom(t);
         return true;
